@@ -1,0 +1,1 @@
+"""The source language: what a KLIPS host says, and how KLIPS decided."""

@@ -1,0 +1,164 @@
+"""Security Association identifiers: ``proto af SPI @ edst`` and the magic names.
+
+The grammar is that of ttosa and satot (ipsec_ttosa(3)): ``tun0x130@192.168.43.1``,
+``tun.130@192.168.43.1``, ``esp:f5ed@3049:1::120``, ``esp507@10.0.0.1`` (decimal), ``ah0777@…``
+(octal), and ``%pass`` and its kin.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP
+from .address import format_klips_address, parse_klips_address
+
+SA_AH: Final = IPPROTO_AH
+SA_ESP: Final = IPPROTO_ESP
+SA_IPIP: Final = 4
+SA_COMP: Final = IPPROTO_COMP
+SA_INT: Final = 61
+"""Protocol of the shunts (include/openswan.h)."""
+
+PREFIXES: Final = {"ah": SA_AH, "esp": SA_ESP, "tun": SA_IPIP, "comp": SA_COMP, "int": SA_INT}
+PREFIX_OF: Final = {number: name for name, number in PREFIXES.items()}
+
+SPI_PASS: Final = 256
+SPI_DROP: Final = 257
+SPI_REJECT: Final = 258
+SPI_HOLD: Final = 259
+SPI_TRAP: Final = 260
+SPI_TRAPSUBNET: Final = 261
+
+SHUNT_NAMES: Final = {
+    SPI_PASS: "%pass",
+    SPI_DROP: "%drop",
+    SPI_REJECT: "%reject",
+    SPI_HOLD: "%hold",
+    SPI_TRAP: "%trap",
+    SPI_TRAPSUBNET: "%trapsubnet",
+}
+
+
+class Said(NamedTuple):
+    """One SAID.  ``spi`` is unsigned; shunts have protocol ``SA_INT``, edst 0 and family 4.
+
+    ``unknown`` keeps the text that KLIPS printed for what it did not know itself: ``%unk-262``,
+    ``unk770x100@1.2.3.4``, ``(error)``.
+    """
+
+    protocol: int
+    spi: int
+    family: int
+    destination: int
+    unknown: str = ""
+
+    @property
+    def is_shunt(self) -> bool:
+        """Whether this is one of the magic SAIDs with a meaning of its own."""
+        return self.protocol == SA_INT
+
+    @property
+    def is_passthrough(self) -> bool:
+        """``%passthrough`` is a tunnel SAID with SPI and destination 0."""
+        return self.protocol == SA_IPIP and not self.spi and not self.destination
+
+    def __str__(self) -> str:
+        return format_said(self)
+
+
+PASSTHROUGH4: Final = Said(SA_IPIP, 0, 4, 0)
+PASSTHROUGH6: Final = Said(SA_IPIP, 0, 6, 0)
+SHUNTS: Final = {name: Said(SA_INT, spi, 4, 0) for spi, name in SHUNT_NAMES.items()}
+MAGIC: Final = SHUNTS | {
+    "%passthrough": PASSTHROUGH4,
+    "%passthrough4": PASSTHROUGH4,
+    "%passthrough6": PASSTHROUGH6,
+}
+
+_MARKED: Final = re.compile(r"(ah|esp|tun|comp|int)([.:])([0-9a-fA-F]{1,16})@(.+)\Z", re.ASCII)
+_NUMBERED: Final = re.compile(
+    r"(ah|esp|tun|comp|int)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})@(.+)\Z", re.ASCII
+)
+_UNKNOWN_SHUNT: Final = re.compile(r"%unk-(-?[0-9]{1,10})\Z", re.ASCII)
+_UNKNOWN_PROTOCOL: Final = re.compile(r"unk([0-9]{1,3})0x([0-9a-f]{1,8})@(.+)\Z", re.ASCII)
+
+
+def parse_said(text: str) -> Said:
+    """Read a SAID in any spelling that ttosa takes, or that satot printed for an unknown one.
+
+    Raises ``ValueError`` with what was expected.  An SPI above 32 bits is refused, though ttosa
+    cut it silently: the SA it names is not the one that was meant.
+    """
+    magic = MAGIC.get(text)
+    if magic is not None:
+        return magic
+    marked = _MARKED.match(text)
+    if marked is not None:
+        prefix, mark, digits, address = marked.groups()
+        return _assemble(text, prefix, int(digits, 16), address, 4 if mark == "." else 6)
+    numbered = _NUMBERED.match(text)
+    if numbered is not None:
+        prefix, digits, address = numbered.groups()
+        return _assemble(text, prefix, _c_number(digits), address, None)
+    return _parse_unknown(text)
+
+
+def _c_number(digits: str) -> int:
+    """A number as strtoul(3) reads it with base 0."""
+    if digits[:2] in ("0x", "0X"):
+        return int(digits, 16)
+    if digits[0] == "0" and len(digits) > 1:
+        try:
+            return int(digits, 8)
+        except ValueError:
+            raise ValueError(f"{digits!r} starts with 0 but is not an octal number") from None
+    return int(digits)
+
+
+def _assemble(text: str, prefix: str, spi: int, address: str, family: int | None) -> Said:
+    if spi > 0xFFFFFFFF:
+        raise ValueError(f"the SPI of {text!r} is above 32 bits")
+    family, destination = parse_klips_address(address, family)
+    if prefix == "int":
+        # The family and address of a shunt mean nothing; KLIPS prints the name alone.
+        return _shunt(spi)
+    return Said(PREFIXES[prefix], spi, family, destination)
+
+
+def _shunt(spi: int) -> Said:
+    if spi in SHUNT_NAMES:
+        return Said(SA_INT, spi, 4, 0)
+    signed = spi - (1 << 32) if spi >= 1 << 31 else spi
+    return Said(SA_INT, spi, 4, 0, f"%unk-{signed}"[:9])
+
+
+def _parse_unknown(text: str) -> Said:
+    if text == "(error)":
+        return Said(0, 0, 4, 0, text)
+    shunt = _UNKNOWN_SHUNT.match(text)
+    if shunt is not None:
+        # The kernel cuts this form at nine characters, so the number may be only its head.
+        return Said(SA_INT, int(shunt.group(1)) & 0xFFFFFFFF, 4, 0, text)
+    unknown = _UNKNOWN_PROTOCOL.match(text)
+    if unknown is not None:
+        number, spi, address = unknown.groups()
+        family, destination = parse_klips_address(address)
+        return Said(int(number), int(spi, 16), family, destination, text)
+    raise ValueError(
+        f"{text!r} is not a SAID: ah, esp, comp, tun or int, then 0xSPI, .SPI, :SPI or a decimal"
+        " SPI, then @ and an address; or one of %pass %drop %reject %hold %trap %trapsubnet"
+        " %passthrough"
+    )
+
+
+def format_said(said: Said) -> str:
+    """Print a SAID as /proc does (satot, format 'x')."""
+    protocol, spi, family, destination, unknown = said
+    if unknown:
+        return unknown
+    if protocol == SA_INT:
+        return SHUNT_NAMES[spi]
+    if said.is_passthrough:
+        return f"%passthrough{family}"
+    return f"{PREFIX_OF[protocol]}0x{spi:x}@{format_klips_address(family, destination)}"

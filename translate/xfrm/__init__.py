@@ -1,0 +1,1 @@
+"""The target language: policies, templates and states of the kernel's XFRM."""
