@@ -85,7 +85,11 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" if ord(c) < 0x100 else "\ufffd"
+        c
+        if c.isprintable()
+        else f"\\x{ord(c) & 0xFF:02x}"
+        if ord(c) < 0x100 or "\udc80" <= c <= "\udcff"
+        else "\ufffd"
         for c in text
     )
 

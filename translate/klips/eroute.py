@@ -30,7 +30,8 @@ class Eroute(NamedTuple):
     ``count`` is packets sent, unsigned 32 bits, ``None`` where the row has none.  ``selector``
     holds addresses and masks as they stand, host bits and holes included.  ``saids`` is the
     group from the inside out; a proc row knows only the first.  ``identities`` are the two
-    strings in parentheses of the manual page, ``None`` where absent.
+    strings in parentheses of the manual page, ``None`` where absent.  ``defect`` is the code of the
+    diagnostic that refused the row although its selector could be read; its SAID is then unknown.
     """
 
     selector: Selector
@@ -39,6 +40,7 @@ class Eroute(NamedTuple):
     count: int | None = None
     identities: tuple[str, str] | None = None
     form: str = "proc"
+    defect: str = ""
 
     @property
     def said(self) -> Said:
@@ -73,7 +75,7 @@ def format_eroute(eroute: Eroute) -> str:
     if eroute.form == Form.LOOK:
         chain = " ".join(format_said(said) for said in eroute.saids)
         # A chain taken from spigrp ends in a blank; a lone SAID taken from the eroute does not.
-        gap = "  " if len(eroute.saids) > 1 else " "
+        gap = " " if eroute.said.is_shunt or suffix else "  "
         tail = "" if eroute.count is None else f"{gap}({format_count(eroute.count)})"
         return f"{source:<18} -> {destination:<18} => {chain}{suffix}{tail}"
     count = format_count(eroute.count or 0)

@@ -73,7 +73,7 @@ class Policy(NamedTuple):
     if_id: int = 0
     port_masks: tuple[int, int] | None = None
     ifindex: int = 0
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     ptype: str = "main"
 
     @property

@@ -1,0 +1,150 @@
+"""The verbs."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..klips.host import KlipsHost, host_of_listings
+from ..klips.table import Listing, read_listings
+from ..mapping.translation import Translation, translate
+from ..render import Page, RenderError, Target, render, render_user_template
+from ..report import check_json, summary
+from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
+from .options import build_parser, mapping_options
+from .terminal import show, write_output
+
+
+def run(argv: Sequence[str]) -> int:
+    """Parse the arguments, run the verb, return the exit code."""
+    arguments = build_parser().parse_args(argv)
+    # One run, no cycles worth collecting: the collector would walk the whole table many times.
+    gc.disable()
+    try:
+        return _verb(arguments)
+    except BrokenPipeError:
+        # The reader went away; keep the interpreter from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except (OSError, RenderError) as error:
+        print(f"eroute-translate: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+def _verb(arguments: argparse.Namespace) -> int:
+    match arguments.verb:
+        case "convert":
+            return _convert(arguments)
+        case "check":
+            return _check(arguments)
+        case "explain":
+            from .explain import explain
+
+            return explain(arguments, *read_host(arguments))
+        case _:
+            from .direct import direct
+
+            return direct(arguments)
+
+
+def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list[str], bool]:
+    """Read all files; return the host, what was found, the names, and whether all were read."""
+    collector = Collector()
+    listings: list[Listing] = []
+    names: list[str] = []
+    complete = True
+    for name in arguments.files or ["-"]:
+        shown = "<standard input>" if name == "-" else name
+        names.append(shown)
+        try:
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except (OSError, ValueError) as error:
+            complete = False
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            collector.add(
+                Diagnostic(
+                    "ET108",
+                    Severity.ERROR,
+                    f"cannot read {shown}: {reason}",
+                    Span(shown, 1),
+                    hint="proc files of KLIPS are readable by root alone; check name and rights",
+                )
+            )
+            continue
+        listings.extend(read_listings(data, shown, collector))
+    host = host_of_listings(listings, arguments.table, collector)
+    if not host.rows:
+        collector.add(
+            Diagnostic(
+                "ET115",
+                Severity.ERROR,
+                "no eroute was found",
+                expected="rows such as 0 10.0.0.0/8 -> 192.168.1.0/24 => tun0x1002@203.0.113.7",
+                hint="give the output of `ipsec eroute` or of `cat /proc/net/ipsec_eroute`",
+            )
+        )
+    return host, collector, names, complete
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    host, collector, names, complete = read_host(arguments)
+    if not host.rows:
+        _show(arguments, collector.items)
+        return EXIT_NOTHING if complete else EXIT_FAILED
+    translation = translate(host, mapping_options(arguments))
+    page = Page(translation, tuple(names), tuple(collector.items), arguments.allow_partial)
+    if arguments.template:
+        pieces = render_user_template(page, Path(arguments.template))
+    else:
+        pieces = render(page, Target(arguments.to))
+    write_output(pieces, arguments.output)
+    _show(arguments, page.findings)
+    if arguments.format == "text":
+        print(f"eroute-translate: {summary(translation)}", file=sys.stderr)
+    return exit_code(arguments, translation, page.findings, complete)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    host, collector, names, complete = read_host(arguments)
+    translation = translate(host, mapping_options(arguments))
+    items = (*collector.items, *translation.findings)
+    if arguments.format == "json":
+        print(check_json(translation, items, names))
+    else:
+        _show(arguments, items)
+        print(summary(translation))
+    if not host.rows:
+        return EXIT_NOTHING if complete else EXIT_FAILED
+    return exit_code(arguments, translation, items, complete)
+
+
+def _show(arguments: argparse.Namespace, items: Sequence[Diagnostic]) -> None:
+    show(
+        items,
+        machine=arguments.format == "json",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
+
+
+def exit_code(
+    arguments: argparse.Namespace,
+    translation: Translation,
+    items: Sequence[Diagnostic],
+    complete: bool,
+) -> int:
+    """The exit code of a translation (docs/exit-codes.md)."""
+    if not complete:
+        return EXIT_FAILED
+    if translation.refused or any(item.severity is Severity.ERROR for item in items):
+        return EXIT_REFUSED
+    if arguments.strict and translation.counts["approximated"]:
+        return EXIT_DIFFERENT
+    return EXIT_DONE

@@ -1,0 +1,263 @@
+"""Where two eroutes cross, and which of them KLIPS took there.
+
+Two eroutes *cross* when some packet matches both and neither mask refines the other.  For such a
+packet KLIPS takes the row with the larger key when the descent in its tree ends at that key, and
+otherwise the row whose mask stands first in the list of masks (facts: docs/klips.md, "Which
+eroute does KLIPS pick?").  The packets whose descent ends at a key form a *cube*: the row's own
+bits and zeros at every bit that the descent tests, so that the whole question is one of cubes.
+
+A cube is ``(value, mask)`` over the bit string of :mod:`.lookup`: the packets that agree with
+``value`` in the bits of ``mask``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from .lookup import Row
+
+Cube = tuple[int, int]
+
+SEARCH_STEPS: Final = 20_000
+"""Steps of one search for a packet before it is given up; real tables need a handful."""
+
+
+class Relation(StrEnum):
+    """What is known of a pair."""
+
+    UNKNOWN = "unknown"
+    """The order of insertion decided, and it is not known."""
+
+    SPLIT = "split"
+    """One wins for some packets, the other for the rest: no priorities can do that."""
+
+    SECOND = "second"
+    """The row with the smaller key wins wherever the two meet."""
+
+
+class Crossing(NamedTuple):
+    """A pair of rows that the order of keys alone does not settle.
+
+    ``first`` and ``second`` are positions in the rows given, ``first`` the one that the tree
+    prefers.  ``packet`` is a key of a packet for which ``second`` wins or may win.
+    """
+
+    first: int
+    second: int
+    relation: Relation
+    packet: int
+
+
+class TooManyCrossings(Exception):  # noqa: N818 - a limit, not a fault
+    """There are more crossing pairs than can be looked at one by one."""
+
+
+def strongest_first(rows: Sequence[Row], *, chains_known: bool) -> list[int]:
+    """Positions in the order in which the tree prefers rows: larger keys first.
+
+    Rows with one key keep the order given when ``chains_known`` (the kernel prints them in the
+    order in which it tries them), else the finer mask goes first.
+    """
+    if chains_known:
+        return sorted(range(len(rows)), key=lambda i: -rows[i].key)
+    return sorted(range(len(rows)), key=lambda i: (-rows[i].key, -rows[i].mask.bit_count()))
+
+
+class Crossings:
+    """Finds the pairs of one table, family by family.
+
+    ``path_bits`` gives the bits that the descent to a key tests; ``mask_rank`` the place of each
+    mask in KLIPS's list, where the order of insertion is known.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        path_bits: Callable[[int], int],
+        mask_rank: Mapping[int, int] | None,
+        order: Sequence[int],
+    ) -> None:
+        self.rows = rows
+        self.path_bits = path_bits
+        self.mask_rank = mask_rank
+        self.place = [0] * len(rows)
+        for place, position in enumerate(order):
+            self.place[position] = place
+        self.by_mask: dict[int, list[int]] = {}
+        for position, row in enumerate(rows):
+            self.by_mask.setdefault(row.mask, []).append(position)
+        self._index: dict[tuple[int, int], dict[int, list[int]]] = {}
+        self._leaves: dict[int, Cube] = {}
+
+    def find(self, limit: int) -> Iterator[Crossing]:
+        """Yield every pair that needs a word.  Raises :class:`TooManyCrossings`."""
+        for seen, (one, other) in enumerate(self._pairs()):
+            if seen >= limit:
+                raise TooManyCrossings
+            first, second = (one, other) if self.place[one] < self.place[other] else (other, one)
+            crossing = self._judge(first, second)
+            if crossing is not None:
+                yield crossing
+
+    def _pairs(self) -> Iterator[tuple[int, int]]:
+        """All pairs that overlap and are not simply nested under two keys."""
+        masks = list(self.by_mask)
+        for at, one in enumerate(masks):
+            for other in masks[at + 1 :]:
+                common = one & other
+                if common in (one, other):
+                    continue
+                yield from self._join(one, other)
+        yield from self._nested_in_one_chain()
+
+    def _join(self, one: int, other: int) -> Iterator[tuple[int, int]]:
+        common = one & other
+        small, large = sorted((one, other), key=lambda m: len(self.by_mask[m]))
+        buckets = self._bucket(small, common)
+        rows = self.rows
+        for position in self.by_mask[large]:
+            for partner in buckets.get(rows[position].key & common, ()):
+                yield position, partner
+
+    def _bucket(self, mask: int, part: int) -> dict[int, list[int]]:
+        """The rows with this mask by the bits of ``part``."""
+        index = self._index.get((mask, part))
+        if index is None:
+            index = {}
+            for position in self.by_mask[mask]:
+                index.setdefault(self.rows[position].key & part, []).append(position)
+            self._index[mask, part] = index
+        return index
+
+    def _nested_in_one_chain(self) -> Iterator[tuple[int, int]]:
+        """Pairs with one key whose chain stands in the wrong order (the slip of rj_addroute)."""
+        chains: dict[int, list[int]] = {}
+        for position, row in enumerate(self.rows):
+            chains.setdefault(row.key, []).append(position)
+        for chain in chains.values():
+            chain.sort(key=lambda p: self.place[p])
+            for at, first in enumerate(chain):
+                for second in chain[at + 1 :]:
+                    first_mask, second_mask = self.rows[first].mask, self.rows[second].mask
+                    if first_mask != second_mask and first_mask & second_mask == first_mask:
+                        yield first, second
+
+    def leaf(self, position: int) -> Cube:
+        """The packets whose descent ends at this row's key and that the row matches."""
+        cube = self._leaves.get(position)
+        if cube is None:
+            key, mask = self.rows[position]
+            cube = self._leaves[position] = (key, mask | self.path_bits(key))
+        return cube
+
+    def _judge(self, first: int, second: int) -> Crossing | None:
+        rows = self.rows
+        one, other = rows[first], rows[second]
+        box = (one.key & one.mask | other.key & other.mask, one.mask | other.mask)
+        rank = self.mask_rank
+        refines = other.mask & one.mask == one.mask  # second refines first: the chain slip
+        known = refines or rank is not None
+        if not refines and rank is not None and rank[one.mask] < rank[other.mask]:
+            return None
+        if disjoint(box, self.leaf(first)) is False and _inside(box, self.leaf(first)):
+            return None
+        packet = find_packet(box, self._rivals(first, second, box, known))
+        if packet is None:
+            return None
+        if not known:
+            return Crossing(first, second, Relation.UNKNOWN, packet)
+        taken = self._tree_takes(first, box)
+        return Crossing(first, second, Relation.SPLIT if taken else Relation.SECOND, packet)
+
+    def _tree_takes(self, first: int, box: Cube) -> bool:
+        """Whether the descent ends at ``first`` for some packet of the box, and it wins there."""
+        leaf = self.leaf(first)
+        if disjoint(box, leaf):
+            return False
+        meet = (box[0] | leaf[0] & leaf[1], box[1] | leaf[1])
+        key = self.rows[first].key
+        earlier = [
+            self.rows[p]
+            for p in self.touching(meet)
+            if self.rows[p].key == key and self.place[p] < self.place[first]
+        ]
+        return find_packet(meet, earlier) is not None
+
+    def _rivals(self, first: int, second: int, box: Cube, known: bool) -> list[Cube]:
+        """What takes packets of the box from ``second`` for certain."""
+        rows, place, rank = self.rows, self.place, self.mask_rank
+        masks = (rows[first].mask, rows[second].mask)
+        cubes: list[Cube] = [self.leaf(first)]
+        for position in self.touching(box):
+            if position in (first, second):
+                continue
+            mask = rows[position].mask
+            if known and rank is not None:
+                beats = mask != masks[1] and rank[mask] < rank[masks[1]]
+            else:
+                beats = any(mask != m and mask & m == m for m in masks)
+                beats = beats or mask in masks
+            if beats:
+                cubes.append(rows[position])
+            elif place[position] < place[second]:
+                cubes.append(self.leaf(position))
+        return cubes
+
+    def touching(self, box: Cube) -> Iterator[int]:
+        """Rows that share a packet with the box."""
+        value, fixed = box
+        for mask in self.by_mask:
+            part = mask & fixed
+            yield from self._bucket(mask, part).get(value & part, ())
+
+    def overlapping(self) -> Iterator[tuple[int, int]]:
+        """Every pair that shares a packet, the one that the tree prefers first."""
+        masks = list(self.by_mask)
+        for at, one in enumerate(masks):
+            for other in masks[at:]:
+                if one == other:
+                    continue
+                for left, right in self._join(one, other):
+                    in_order = self.place[left] < self.place[right]
+                    yield (left, right) if in_order else (right, left)
+
+
+def disjoint(one: Cube, other: Cube) -> bool:
+    """Whether no packet lies in both cubes."""
+    return bool((one[0] ^ other[0]) & one[1] & other[1])
+
+
+def _inside(inner: Cube, outer: Cube) -> bool:
+    """Whether the inner cube lies wholly in the outer one (given that they meet)."""
+    return outer[1] & ~inner[1] == 0
+
+
+def find_packet(box: Cube, taken: Iterable[Cube]) -> int | None:
+    """A packet of the box that lies in none of the cubes taken, or ``None``.
+
+    Exact: a cube that holds the candidate is left by one of its bits that the box leaves free,
+    and all those ways out are tried.  Gives up, with ``None``, after :data:`SEARCH_STEPS`.
+    """
+    rivals = [cube for cube in taken if not disjoint(box, cube)]
+    stack = [box]
+    for _ in range(SEARCH_STEPS):
+        if not stack:
+            return None
+        value, fixed = stack.pop()
+        for rival_value, rival_mask in rivals:
+            if (value ^ rival_value) & rival_mask:
+                continue
+            free = rival_mask & ~fixed
+            # Ways out of this rival: the first k free bits as the rival has them, the next not.
+            while free:
+                bit = 1 << free.bit_length() - 1
+                free ^= bit
+                stack.append((value & ~bit | (~rival_value & bit), fixed | bit))
+                value = value & ~bit | rival_value & bit
+                fixed |= bit
+            break
+        else:
+            return value
+    return None

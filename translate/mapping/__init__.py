@@ -1,0 +1,1 @@
+"""KLIPS to XFRM: the only place that knows both languages."""

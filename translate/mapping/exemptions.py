@@ -1,0 +1,174 @@
+"""Traffic that KLIPS exempted from its eroutes, kept off wide XFRM policies.
+
+KLIPS let a packet of this host itself pass, after it had found its eroute, when it was IKE (UDP
+from port 500 or 4500), ESP or AH and went to the eroute's own peer, or when the eroute was a
+shunt (ipsec_tunnel.c:ipsec_tunnel_SAlookup).  The exemption belongs to the eroute that was found,
+so its policies stand just before that eroute's in priority.
+
+Neighbour discovery never reached KLIPS: it is bound to the physical interface.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..klips.eroute import Eroute
+from ..net import (
+    ALL_ONES,
+    IPPROTO_AH,
+    IPPROTO_ESP,
+    IPPROTO_ICMPV6,
+    IPPROTO_UDP,
+    MASK_OF_LENGTH,
+    Prefix,
+    Selector,
+)
+from .model import ALLOW, BLOCK, FWD, IN, OUT, Rule, Shield, Treatment
+
+IKE: Final = Rule(
+    name="own-ike",
+    eroute="any but %pass, when it covers this host and the peer",
+    klips="Lets this host's own IKE (UDP from port 500 or 4500), ESP and AH to the eroute's peer"
+    " (to anyone for a shunt) pass in clear. Forwarded IKE is not exempt.",
+    xfrm="out policies that allow them, just before the eroute's own; in policies for IKE where"
+    " packets coming in must be protected. Without --local, fwd policies that block what is"
+    " forwarded with these ports, so that nobody behind the gateway can use the hole.",
+    difference="Without --local, forwarded IKE, ESP and AH to the peer are blocked; KLIPS put them"
+    " through the eroute.",
+    reason="XFRM cannot tell the host's own packets from forwarded ones in an out policy.",
+    tested="tests/unit/test_mapping.py, tests/netns/test_acquire.py",
+)
+
+DISCOVERY: Final = Rule(
+    name="neighbour-discovery",
+    eroute="IPv6, when it covers addresses of a link",
+    klips="Never saw neighbour discovery, which does not go through ipsecN.",
+    xfrm="out and in policies that allow ICMPv6 types 133 to 137 on the link, fwd policies that"
+    " block them, just before the eroute's own.",
+    difference="None: a router must not forward them (RFC 4861).",
+    reason="Without neighbour discovery IPv6 stops within seconds.",
+    tested="tests/unit/test_mapping.py",
+)
+
+RULES: Final = (IKE, DISCOVERY)
+
+IKE_PORTS: Final = (500, 4500)
+DISCOVERY_TYPES: Final = (133, 134, 135, 136, 137)
+"""Router and neighbour solicitation and advertisement, redirect (RFC 4861)."""
+
+LINK_LOCAL: Final = Prefix(6, 0xFE80 << 112, MASK_OF_LENGTH[6][10])
+LINK_MULTICAST: Final = Prefix(6, 0xFF02 << 112, MASK_OF_LENGTH[6][16])
+
+
+def intersection(one: Prefix, other: Prefix) -> Prefix | None:
+    """The part of two prefixes that both cover: the narrower one, or ``None``."""
+    if not one.overlaps(other):
+        return None
+    return one if one.mask & other.mask == other.mask else other
+
+
+def ike_shields(
+    eroute: Eroute, treatment: Treatment, local: tuple[tuple[int, int], ...]
+) -> tuple[Shield, ...]:
+    """The policies that keep this host's own IKE, ESP and AH off one eroute."""
+    selector = eroute.selector
+    family = selector.family
+    if selector.protocol not in (0, IPPROTO_UDP, IPPROTO_ESP, IPPROTO_AH):
+        return ()
+    if selector.source_port not in (0, *IKE_PORTS):
+        return ()
+    destination = selector.destination.network
+    said = eroute.said
+    if treatment.templates and said.protocol != 61:
+        if said.family != family or not destination.contains(said.destination):
+            return ()
+        destination = Prefix(family, said.destination, ALL_ONES[family])
+    source = selector.source.network
+    ours = [address for f, address in local if f == family]
+    # A source that is one host in transport mode can only be this host.
+    transport = bool(treatment.templates) and treatment.inbound is not None
+    certain = bool(ours) or (
+        transport and not treatment.forwarded and source.mask == ALL_ONES[family]
+    )
+    sources = (
+        [Prefix(family, a, ALL_ONES[family]) for a in ours if source.contains(a)]
+        if ours
+        else [source]
+    )
+    asked_inbound = any(not t.optional for t in treatment.inbound or ())
+    shields: list[Shield] = []
+    for own in sources:
+        for flow in _ike_flows(selector, own, destination):
+            shields.append(Shield(OUT, flow, ALLOW))
+            if not certain:
+                shields.append(Shield(FWD, flow, BLOCK))
+            if asked_inbound and flow.protocol == IPPROTO_UDP:
+                shields.append(Shield(IN, flow.mirrored(), ALLOW))
+    return tuple(shields)
+
+
+def _ike_flows(selector: Selector, source: Prefix, destination: Prefix) -> list[Selector]:
+    """The exempt traffic from ``source`` to ``destination`` that the selector covers."""
+    flows = []
+    if selector.protocol in (0, IPPROTO_UDP):
+        flows = [
+            Selector(source, destination, IPPROTO_UDP, port, selector.destination_port)
+            for port in IKE_PORTS
+            if selector.source_port in (0, port)
+        ]
+    if not selector.source_port and not selector.destination_port:
+        flows.extend(
+            Selector(source, destination, protocol)
+            for protocol in (IPPROTO_ESP, IPPROTO_AH)
+            if selector.protocol in (0, protocol)
+        )
+    return flows
+
+
+def discovery_shields(selector: Selector, treatment: Treatment) -> tuple[Shield, ...]:
+    """The policies that keep neighbour discovery off one IPv6 eroute."""
+    if selector.family != 6 or selector.protocol not in (0, IPPROTO_ICMPV6):
+        return ()
+    if selector.source_port or selector.destination_port:
+        return ()
+    source, destination = selector.source.network, selector.destination.network
+    shared = intersection(source, destination)
+    outward = [(source, part) for part in _parts(destination)]
+    inward = [(destination, part) for part in _parts(source)]
+    link_local = intersection(source, LINK_LOCAL)
+    if link_local is not None:
+        outward.append((link_local, destination))
+    link_local = intersection(destination, LINK_LOCAL)
+    if link_local is not None:
+        inward.append((link_local, source))
+    if shared is not None:
+        outward.append((shared, shared))
+        inward.append((shared, shared))
+    shields: list[Shield] = []
+    for kind in DISCOVERY_TYPES:
+        for near, far in _widest(outward):
+            flow = Selector(near, far, IPPROTO_ICMPV6, kind)
+            shields.append(Shield(OUT, flow, ALLOW))
+            shields.append(Shield(FWD, flow, BLOCK))
+        if any(not t.optional for t in treatment.inbound or ()):
+            shields.extend(
+                Shield(IN, Selector(near, far, IPPROTO_ICMPV6, kind), ALLOW)
+                for near, far in _widest(inward)
+            )
+    return tuple(shields)
+
+
+def _parts(prefix: Prefix) -> list[Prefix]:
+    """The multicast and link-local addresses of a prefix."""
+    parts = [intersection(prefix, link) for link in (LINK_MULTICAST, LINK_LOCAL)]
+    return [part for part in parts if part is not None]
+
+
+def _widest(pairs: list[tuple[Prefix, Prefix]]) -> list[tuple[Prefix, Prefix]]:
+    """The pairs without those that another one holds."""
+    pairs = list(dict.fromkeys(pairs))
+    return [
+        (s, d)
+        for s, d in pairs
+        if not any((s, d) != (t, e) and t.covers(s) and e.covers(d) for t, e in pairs)
+    ]

@@ -1,0 +1,201 @@
+"""What a person has to know about a translation: one finding for each code, not for each row.
+
+The paragraph of each code is in docs/findings.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from ..diagnostics import Diagnostic, Severity
+from ..klips.said import Said
+from .model import Inbound, Options, Outcome
+
+_WARNING, _NOTE, _ERROR = Severity.WARNING, Severity.NOTE, Severity.ERROR
+
+_TEXTS: Final = {
+    "ET201": (
+        _WARNING,
+        "the local gateway is not known; the kernel takes the address of the route to the peer",
+        "say --local ADDRESS",
+    ),
+    "ET202": (
+        _WARNING,
+        "the group behind the tunnel is not known; {assumed} is assumed, and if it was another one"
+        " no packet leaves",
+        "look into ipsec_spigrp, or say --assume",
+    ),
+    "ET203": (
+        _NOTE,
+        "asks the key daemon, as XFRM does by itself: packets are dropped until it answers",
+        "a key daemon has to run on this host",
+    ),
+    "ET205": (
+        _WARNING,
+        "%passthrough is carried as pass, as the manual page says; the kernel's code would have"
+        " dropped the packets",
+        "",
+    ),
+    "ET206": (
+        _WARNING,
+        "KLIPS did not know this SAID itself and dropped the packets; they are blocked",
+        "",
+    ),
+    "ET207": (_NOTE, "the mask has holes and is taken apart into prefixes", ""),
+    "ET208": (
+        _WARNING,
+        "the address has bits outside its mask; the prefix without them is carried. KLIPS may have"
+        " found the eroute for a part of it only",
+        "correct the address if a host was meant",
+    ),
+    "ET209": (
+        _WARNING,
+        "byte 8 of the IPv6 source may be the protocol of an eroute that the kernel corrupted; it"
+        " is carried as the kernel used it: for this source and any protocol",
+        "compare it with the configuration that made it",
+    ),
+    "ET210": (
+        _WARNING,
+        "transport mode, but the selector is not the host of the SA: XFRM looks for an SA with"
+        " each packet's own destination",
+        "",
+    ),
+    "ET211": (_WARNING, "compression alone protects nothing: packets go in clear", ""),
+    "ET212": (
+        _NOTE,
+        "packets coming in must be protected now; KLIPS also accepted them in clear",
+        "--inbound klips gives what KLIPS did",
+    ),
+    "ET213": (
+        _WARNING,
+        "the selector covers its own mirror image, so that packets inside it (between hosts of the"
+        " local network, say) are caught in both directions; inbound protection is not asked for",
+        "--bypass NETWORK takes out what was never routed into ipsecN",
+    ),
+    "ET214": (
+        _WARNING,
+        "KLIPS saw only packets routed into ipsecN and dropped there what no eroute covered; XFRM"
+        " sees every packet and passes what no policy covers",
+        "--routed NETWORK names what was routed into ipsecN, --bypass NETWORK what was not",
+    ),
+    "ET215": (
+        _NOTE,
+        "the host's own IKE, ESP and AH to the peer are exempt{guard}",
+        "",
+    ),
+    "ET216": (_NOTE, "IPv6 neighbour discovery on the link is exempt", ""),
+    "ET217": (
+        _ERROR,
+        "XFRM has no counterpart for this group of SAs",
+        "a group is [tun] [comp] [esp] [ah], in this order",
+    ),
+    "ET218": (
+        _WARNING,
+        "the tunnel's SPI is not the SPI of the ESP behind it; the template names the reqid alone",
+        "",
+    ),
+    "ET221": (
+        _NOTE,
+        "made by the kernel for one pair of hosts, with a wrong mask; carried for the pair",
+        "",
+    ),
+    "ET222": (
+        _ERROR,
+        "refused; with --allow-partial its traffic is blocked",
+        "",
+    ),
+}
+
+
+def summaries(outcomes: Sequence[Outcome], options: Options) -> Iterator[Diagnostic]:
+    """One diagnostic for each code that some outcome has, at the first of them."""
+    first: dict[str, Outcome] = {}
+    count: dict[str, int] = {}
+    for outcome in outcomes:
+        for code in outcome.treatment.codes:
+            if code not in count:
+                first[code] = outcome
+                count[code] = 0
+            count[code] += 1
+        if outcome.shields:
+            for code in _shield_codes(outcome):
+                first.setdefault(code, outcome)
+                count[code] = count.get(code, 0) + 1
+    if outcomes and not options.routed and "ET214" not in count:
+        first["ET214"], count["ET214"] = outcomes[0], len(outcomes)
+    for code in sorted(count):
+        yield _summary(code, first[code], count[code], options)
+    yield from _refusals(outcomes)
+
+
+def _shield_codes(outcome: Outcome) -> list[str]:
+    discovery = any(s.selector.protocol == 58 for s in outcome.shields)
+    ike = any(s.selector.protocol != 58 for s in outcome.shields)
+    return ["ET215"] * ike + ["ET216"] * discovery
+
+
+def _summary(code: str, outcome: Outcome, count: int, options: Options) -> Diagnostic:
+    if code == "ET204":
+        severity, text, hint = _reject(options)
+    else:
+        severity, text, hint = _TEXTS[code]
+    if code == "ET202":
+        names = {50: "ESP", 51: "AH", 108: "IPCOMP"}
+        text = text.format(assumed=" and ".join(names[p] for p in options.assume))
+    if code == "ET215":
+        guarded = any(s.direction == "fwd" for s in outcome.shields)
+        text = text.format(
+            guard="; forwarded ones are blocked, since without --local they look the same"
+            if guarded
+            else ""
+        )
+        hint = "say --local ADDRESS" if guarded else ""
+    if code == "ET212" and options.inbound is not Inbound.STRICT:
+        hint = ""
+    prefix = f"{count} eroutes, the first of them here: " if count > 1 else ""
+    return Diagnostic(code, severity, prefix + text, outcome.eroute.span, hint=hint)
+
+
+def _reject(options: Options) -> tuple[Severity, str, str]:
+    if options.reject_rule:
+        return (
+            _NOTE,
+            "blocked, and a firewall rule answers forwarded packets with ICMP as KLIPS did; a local"
+            " sender gets EPERM",
+            "--no-reject-rule leaves the firewall rule out",
+        )
+    return _WARNING, "blocked without the ICMP answer that KLIPS gave", ""
+
+
+def _refusals(outcomes: Sequence[Outcome]) -> Iterator[Diagnostic]:
+    """Each refused eroute that has a reason of its own."""
+    for outcome in outcomes:
+        if outcome.reason and outcome.kind == "refused":
+            yield Diagnostic(
+                "ET222",
+                _ERROR,
+                f"{outcome.eroute.selector} is refused: {outcome.reason}",
+                outcome.eroute.span,
+            )
+
+
+def limits(
+    options: Options, last: int, reqids: Mapping[tuple[Said, ...], int]
+) -> Iterator[Diagnostic]:
+    """The numbers must fit: priorities and reqids have 32 bits."""
+    if last >= 1 << 32:
+        yield Diagnostic(
+            "ET306",
+            _ERROR,
+            f"priorities would reach {last}, above 32 bits",
+            hint="take a lower --priority-base",
+        )
+    top = max(reqids.values(), default=options.reqid_base)
+    if top >= 1 << 32:
+        yield Diagnostic(
+            "ET306",
+            _ERROR,
+            f"reqids would reach {top}, above 32 bits",
+            hint="take a lower --reqid-base",
+        )

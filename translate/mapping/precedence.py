@@ -1,0 +1,240 @@
+"""The order of priorities: the eroute that KLIPS took has the lowest number, for every packet.
+
+XFRM takes the policy with the lowest number and knows nothing of specificity.  KLIPS's choice is
+not always an order (docs/mapping.md, "Precedence"); where two eroutes cross and no order gives
+what KLIPS did, or the dump does not tell what it did, the safer of the two goes first and a
+finding names both with a packet.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..diagnostics import Diagnostic, Severity
+from ..klips.crossing import (
+    Crossing,
+    Crossings,
+    Relation,
+    TooManyCrossings,
+    strongest_first,
+)
+from ..klips.eroute import Eroute
+from ..klips.lookup import RadixTable, Row, packet_of_key, row_of
+from .model import Options, Treatment, Weight
+
+
+class Dispute(NamedTuple):
+    """Two eroutes and a packet for which the order of priorities may not give what KLIPS did.
+
+    Positions in the eroutes of the host; ``winner`` has the lower number now.
+    """
+
+    winner: int
+    loser: int
+    relation: Relation
+    packet: int
+
+
+class Precedence(NamedTuple):
+    """The result: positions, strongest first; disputes; positions that must be refused.
+
+    ``index`` finds the eroutes of a family that meet a given one.
+    """
+
+    order: list[int]
+    disputes: list[Dispute]
+    refused: set[int]
+    findings: list[Diagnostic]
+    indexes: dict[int, Crossings]
+    members: dict[int, list[int]]
+    tables: dict[int, RadixTable]
+
+
+def decide(
+    eroutes: Sequence[Eroute],
+    treatments: Sequence[Treatment],
+    options: Options,
+    *,
+    in_kernel_order: bool,
+    insertion_known: bool,
+) -> Precedence:
+    """Order the eroutes.  IPv4 and IPv6 never meet; IPv6 comes first."""
+    result = Precedence([], [], set(), [], {}, {}, {})
+    for family in (6, 4):
+        members = [i for i, e in enumerate(eroutes) if e.selector[0][0] == family]
+        if members:
+            _family(
+                family,
+                members,
+                eroutes,
+                treatments,
+                options,
+                in_kernel_order or insertion_known,
+                insertion_known,
+                result,
+            )
+    return result
+
+
+def _family(
+    family: int,
+    members: list[int],
+    eroutes: Sequence[Eroute],
+    treatments: Sequence[Treatment],
+    options: Options,
+    chains_known: bool,
+    insertion_known: bool,
+    result: Precedence,
+) -> None:
+    rows = []
+    for position in members:
+        key, mask = row_of(eroutes[position].selector)
+        rows.append(Row(key & mask, mask))
+    rank: dict[int, int] | None = None
+    if insertion_known:
+        table = RadixTable(family)
+        for place, row in enumerate(rows):
+            table.add(row, place)
+        printed = table.printed()
+        order = _reversed_keeping_chains(printed, rows)
+        rank = {mask: place for place, mask in enumerate(table.masks())}
+    else:
+        table = RadixTable.from_dump(family, [(row, place) for place, row in enumerate(rows)])
+        order = strongest_first(rows, chains_known=chains_known)
+    index = Crossings(rows, table.path_bits, rank, order)
+    result.indexes[family] = index
+    result.members[family] = members
+    result.tables[family] = table
+    found: list[Crossing] = []
+    if not _nested_masks(index):
+        try:
+            found.extend(index.find(options.crossing_limit))
+        except TooManyCrossings:
+            result.findings.append(
+                Diagnostic(
+                    "ET305",
+                    Severity.ERROR,
+                    f"more than {options.crossing_limit} pairs of IPv{family} eroutes cross",
+                    eroutes[members[0]].span,
+                    hint="raise --crossing-limit, or split the table",
+                )
+            )
+    swaps = [c for c in found if _swapped(c, members, treatments)]
+    if swaps:
+        order = _reorder(order, index, swaps)
+    place = {position: at for at, position in enumerate(order)}
+    for crossing in found:
+        _settle(crossing, place, members, eroutes, treatments, family, result)
+    result.order.extend(members[position] for position in order)
+
+
+def _reversed_keeping_chains(printed: Sequence[int], rows: Sequence[Row]) -> list[int]:
+    """Printed order ascends by key; the strongest order descends, but keeps each chain."""
+    return sorted(printed, key=lambda i: -rows[i].key)
+
+
+def _nested_masks(index: Crossings) -> bool:
+    """Whether each mask refines the next wider one, so that nothing can cross.
+
+    Chains with one key and nested masks stand right in a table that any tool made; the slip needs
+    masks of which neither refines the other.
+    """
+    masks = sorted(index.by_mask, key=lambda m: m.bit_count())
+    return all(wide & fine == wide for wide, fine in zip(masks, masks[1:], strict=False))
+
+
+def _swapped(
+    crossing: Crossing, members: Sequence[int], treatments: Sequence[Treatment]
+) -> bool:
+    """Whether the row that the tree prefers less must have the lower number."""
+    if crossing.relation is Relation.SECOND:
+        return True
+    first = treatments[members[crossing.first]].weight
+    second = treatments[members[crossing.second]].weight
+    return second > first
+
+
+def _reorder(order: list[int], index: Crossings, swaps: Sequence[Crossing]) -> list[int]:
+    """Bring the swapped pairs into the order, and keep every other pair that overlaps as it is.
+
+    Kahn's algorithm, taking the row that stood first among those that are free.  Where swaps
+    and the rest contradict each other the row that stood first is taken; :func:`_settle` sees it.
+    """
+    place = {position: at for at, position in enumerate(order)}
+    swapped = {(c.first, c.second) for c in swaps}
+    below: dict[int, list[int]] = {}
+    waiting = dict.fromkeys(order, 0)
+    for first, second in index.overlapping():
+        upper, lower = (second, first) if (first, second) in swapped else (first, second)
+        below.setdefault(upper, []).append(lower)
+        waiting[lower] += 1
+    free = [place[p] for p in order if not waiting[p]]
+    heapq.heapify(free)
+    left = dict.fromkeys(order)
+    result: list[int] = []
+    while left:
+        if free:
+            position = order[heapq.heappop(free)]
+        else:
+            position = next(iter(left))
+        if position not in left:
+            continue
+        del left[position]
+        result.append(position)
+        for lower in below.get(position, ()):
+            waiting[lower] -= 1
+            if not waiting[lower] and lower in left:
+                heapq.heappush(free, place[lower])
+    return result
+
+
+def _settle(
+    crossing: Crossing,
+    place: dict[int, int],
+    members: Sequence[int],
+    eroutes: Sequence[Eroute],
+    treatments: Sequence[Treatment],
+    family: int,
+    result: Precedence,
+) -> None:
+    """Say what became of a crossing pair in the final order."""
+    first, second = members[crossing.first], members[crossing.second]
+    second_leads = place[crossing.second] < place[crossing.first]
+    if crossing.relation is Relation.SECOND and second_leads:
+        return
+    winner, loser = (second, first) if second_leads else (first, second)
+    weaker = treatments[winner].weight < treatments[loser].weight
+    passes = treatments[winner].weight == Weight.PASS
+    result.disputes.append(Dispute(winner, loser, crossing.relation, crossing.packet))
+    packet = packet_of_key(family, crossing.packet)
+    one, other = eroutes[winner], eroutes[loser]
+    what = {
+        Relation.UNKNOWN: "the order in which they were added decided, and it is not known",
+        Relation.SPLIT: "KLIPS took one for some packets and the other for the rest",
+        Relation.SECOND: "KLIPS took the second, but other pairs forbid that order",
+    }[crossing.relation]
+    code = {
+        Relation.UNKNOWN: "ET301",
+        Relation.SPLIT: "ET302",
+        Relation.SECOND: "ET303",
+    }[crossing.relation]
+    refuse = weaker and passes
+    if refuse:
+        result.refused.add(winner)
+    result.findings.append(
+        Diagnostic(
+            code,
+            Severity.ERROR if refuse else Severity.WARNING,
+            f"{one.selector} ({one.said}) and {other.selector} ({other.said}) cross: {what};"
+            f" for example packet {packet}",
+            one.span,
+            related=((other.span, "the eroute that it crosses"),),
+            hint="the first is refused, for it would pass in clear what the second protects"
+            if refuse
+            else "the first is given precedence"
+            + (", as the safer one" if treatments[winner].weight > treatments[loser].weight else "")
+            + "; if the other should win, take the overlap out of one of them",
+        )
+    )

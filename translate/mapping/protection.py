@@ -1,0 +1,198 @@
+"""Protection: tunnel and transport mode, bundles, and the policies for packets coming in.
+
+An eroute names the innermost SA of a group; KLIPS applies it and then each next one outward: the
+IP-in-IP header of ``tun``, then ``comp``, ``esp``, ``ah``.  XFRM has no SA for the inner header:
+the first template carries tunnel mode and its endpoints instead (ip-xfrm(8), xfrm_tmpl).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from ..klips.said import PREFIX_OF, SA_IPIP, Said
+from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP
+from ..xfrm.model import Mode, Template
+from .model import ALLOW, BLOCK, Inbound, Kind, Options, Rule, TemplateBy, Treatment, Weight
+
+TUNNEL: Final = Rule(
+    name="tunnel",
+    eroute="tun…",
+    klips="Puts the packet into an IP header to edst, then applies the other SAs of the group.",
+    xfrm="out, in and fwd policies; the first template in tunnel mode between the gateways, the"
+    " others in transport mode.",
+    difference="None on the wire. Where KLIPS dropped for want of an SA, XFRM asks the key daemon"
+    " and drops. With --inbound strict, clear text from the other side is dropped.",
+    reason="An outer header is part of an ESP, AH or IPCOMP state in XFRM, not a state of its own.",
+    tested="tests/netns/test_script.py, tests/unit/test_mapping.py",
+)
+
+TUNNEL_ASSUMED: Final = Rule(
+    name="tunnel-assumed",
+    eroute="tun… without its group",
+    klips="As tunnel; which SAs follow stands in ipsec_spigrp, not in the eroute.",
+    xfrm="As tunnel with ESP, or with what --assume says.",
+    difference="If the group was another one, no state fits: packets are dropped, not sent.",
+    reason="Almost every tunnel is ESP; a wrong assumption fails closed.",
+    tested="tests/golden, tests/unit/test_mapping.py",
+)
+
+TRANSPORT: Final = Rule(
+    name="transport",
+    eroute="esp…, ah…, or a group of them without tun",
+    klips="Applies ESP or AH to the packet in place.",
+    xfrm="out and in policies with templates in transport mode, without endpoints.",
+    difference="With --inbound strict, clear text from the other side is dropped.",
+    reason="Transport mode ends at this host, so there is nothing to forward.",
+    tested="tests/golden, tests/netns/test_script.py, tests/unit/test_mapping.py",
+)
+
+COMPRESSION: Final = Rule(
+    name="compression",
+    eroute="comp… alone",
+    klips="Compresses the packet in place; small packets stay as they are. Protects nothing.",
+    xfrm="An out policy with an IPCOMP template in transport mode, an in policy with level use.",
+    difference="None.",
+    reason="Packets that did not shrink come without an IPCOMP header.",
+    tested="tests/unit/test_mapping.py",
+)
+
+GROUP: Final = Rule(
+    name="group",
+    eroute="a group that XFRM cannot express",
+    klips="Applied whatever spigrp had put together.",
+    xfrm="Refused: the script stops. With --allow-partial an out policy that blocks.",
+    difference="The traffic is blocked.",
+    reason="Groups other than [tun] [comp] [esp] [ah] have no counterpart that is certain.",
+    tested="tests/unit/test_mapping.py",
+)
+
+RULES: Final = (TUNNEL, TUNNEL_ASSUMED, TRANSPORT, COMPRESSION, GROUP)
+
+_ORDER: Final = (IPPROTO_COMP, IPPROTO_ESP, IPPROTO_AH)
+
+
+class _Group(NamedTuple):
+    """A group taken apart: the tunnel's far end, then what protects."""
+
+    tunnel: Said | None
+    protocols: tuple[int, ...]
+    spis: dict[int, int]
+    assumed: bool
+
+
+def take_apart(saids: Sequence[Said], assume: tuple[int, ...]) -> _Group | None:
+    """Part a group into tunnel and protection; ``None`` when XFRM has no counterpart."""
+    tunnel = saids[0] if saids[0].protocol == SA_IPIP else None
+    rest = saids[1:] if tunnel is not None else saids
+    protocols = tuple(said.protocol for said in rest)
+    ranks = [_ORDER.index(p) for p in protocols if p in _ORDER]
+    if len(ranks) != len(protocols) or ranks != sorted(set(ranks)):
+        return None
+    if any(said.family != saids[0].family for said in rest):
+        return None
+    if tunnel is not None and not protocols:
+        return _Group(tunnel, assume, {}, assumed=True)
+    return _Group(tunnel, protocols, {said.protocol: said.spi for said in rest}, assumed=False)
+
+
+class Protection:
+    """Treatments of protecting eroutes, one for each group, remembered."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.local = {}
+        for family, address in options.local:
+            # Two addresses of one family: which of them faced the peer is not known.
+            self.local[family] = 0 if family in self.local else address
+        self.reqids: dict[tuple[Said, ...], int] = {}
+        self._known: dict[tuple[tuple[Said, ...], int, bool], Treatment] = {}
+
+    def reqid(self, saids: tuple[Said, ...]) -> int:
+        """The reqid of a group: numbered as the groups come, or the one that the user gave."""
+        if self.options.reqid is not None:
+            return self.options.reqid
+        number = self.reqids.get(saids)
+        if number is None:
+            number = self.reqids[saids] = self.options.reqid_base + 1 + len(self.reqids)
+        return number
+
+    def treatment(self, saids: tuple[Said, ...], family: int, *, mirrors_itself: bool) -> Treatment:
+        """The treatment of an eroute to this group.
+
+        ``mirrors_itself`` tells that the selector and its mirror image meet: then packets that
+        set out from here match the inbound policies too, which must not ask for protection.
+        """
+        known = self._known.get((saids, family, mirrors_itself))
+        if known is None:
+            known = self._make(saids, family, mirrors_itself)
+            self._known[saids, family, mirrors_itself] = known
+        return known
+
+    def _make(self, saids: tuple[Said, ...], family: int, mirrors_itself: bool) -> Treatment:
+        group = take_apart(saids, self.options.assume)
+        if group is None or (group.tunnel is None and saids[0].family != family):
+            return Treatment(
+                Kind.REFUSED.value,
+                GROUP.name,
+                BLOCK,
+                (),
+                None,
+                False,
+                Weight.BLOCK,
+                ("ET217", "ET222"),
+            )
+        codes: list[str] = []
+        reqid = self.reqid(saids)
+        strict = self.options.inbound is Inbound.STRICT
+        relaxed = not strict or mirrors_itself
+        outer = group.tunnel.family if group.tunnel is not None else family
+        local = self.local.get(outer, 0) if group.tunnel is not None else 0
+        remote = group.tunnel.destination if group.tunnel is not None else 0
+        out: list[Template] = []
+        inward: list[Template] = []
+        for place, protocol in enumerate(group.protocols):
+            tunnelled = place == 0 and group.tunnel is not None
+            mode = (Mode.TUNNEL if tunnelled else Mode.TRANSPORT).value
+            here, there = (local, remote) if tunnelled else (0, 0)
+            spi = group.spis.get(protocol, 0) if self._by_spi else 0
+            out.append(Template(protocol, mode, outer, here, there, reqid, spi))
+            optional = relaxed or protocol == IPPROTO_COMP
+            inward.append(Template(protocol, mode, outer, there, here, reqid, 0, optional))
+        if group.tunnel is not None and not local:
+            codes.append("ET201")
+        if group.assumed:
+            codes.append("ET202")
+        if self._by_spi and group.assumed:
+            codes.append("ET218")
+        if group.protocols == (IPPROTO_COMP,):
+            codes.append("ET211")
+        if strict:
+            codes.append("ET213" if mirrors_itself else "ET212")
+        return Treatment(
+            Kind.NOTED.value if codes else Kind.EXACT.value,
+            self._rule(group).name,
+            ALLOW,
+            tuple(out),
+            tuple(inward),
+            group.tunnel is not None,
+            Weight.PASS if group.protocols == (IPPROTO_COMP,) else Weight.PROTECT,
+            tuple(codes),
+        )
+
+    @property
+    def _by_spi(self) -> bool:
+        return self.options.template_by is TemplateBy.SPI
+
+    @staticmethod
+    def _rule(group: _Group) -> Rule:
+        if group.assumed:
+            return TUNNEL_ASSUMED
+        if group.tunnel is not None:
+            return TUNNEL
+        return COMPRESSION if group.protocols == (IPPROTO_COMP,) else TRANSPORT
+
+
+def describe(saids: Sequence[Said]) -> str:
+    """The protocols of a group, for a message: ``tun+esp``."""
+    return "+".join(PREFIX_OF.get(said.protocol, str(said.protocol)) for said in saids)

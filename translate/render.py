@@ -1,0 +1,332 @@
+"""Values to text: all target syntax lives in the templates and in the filters below.
+
+One loader finds the templates of a wheel, of an editable install and of a checkout alike.  Ours
+run in a plain environment with strict undefined; a template of the user's runs in a sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from . import __version__
+from .diagnostics import Diagnostic, Severity, visible
+from .klips.eroute import format_eroute
+from .mapping.mast import MastVerdict, mast_ruleset
+from .mapping.model import Kind, Outcome
+from .xfrm.text import key_arguments, policy_arguments
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from .mapping.translation import Translation
+
+
+class Target(StrEnum):
+    """What ``--to`` takes; each has a template of its own."""
+
+    IP_XFRM = "ip-xfrm"
+    IP_BATCH = "ip-batch"
+    MAST = "mast"
+    NFTABLES = "nftables"
+    JSON = "json"
+
+
+TEMPLATE_OF: Final = {
+    Target.IP_XFRM: "ip-xfrm.sh.j2",
+    Target.IP_BATCH: "ip-batch.j2",
+    Target.MAST: "mast.sh.j2",
+    Target.NFTABLES: "nftables.nft.j2",
+    Target.JSON: "ruleset.json.j2",
+}
+
+FORMAT_VERSION: Final = 1
+"""Version of the JSON form; see docs/schema/ruleset-1.json."""
+
+
+class RenderError(Exception):
+    """A template of the user's could not be used; the text says why and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a template is given, under the names of the fields.
+
+    ``sources`` are the files that were read, ``errors`` how many diagnostics were errors while
+    reading, ``findings`` all diagnostics, reading and meaning.
+    """
+
+    translation: Translation
+    sources: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    allow_partial: bool = False
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """Everything that was found, in reading and in meaning."""
+        return self.diagnostics + self.translation.findings
+
+    @property
+    def stop_reasons(self) -> list[str]:
+        """Why a script must not run; empty when it may."""
+        if self.allow_partial:
+            return []
+        refused = self.translation.refused
+        reasons = [
+            f"{d.span}: {d.message}" if d.span else d.message
+            for d in self.findings
+            if d.severity is Severity.ERROR
+        ]
+        if refused and not reasons:
+            reasons.append(f"{refused} entries are refused")
+        return reasons
+
+    def context(self) -> dict[str, object]:
+        """The variables of a template; docs/templates.md lists them."""
+        translation = self.translation
+        return {
+            "version": __version__,
+            "format_version": FORMAT_VERSION,
+            "sources": self.sources,
+            "outcomes": translation.outcomes,
+            "in_install_order": translation.in_install_order,
+            "extra": translation.extra,
+            "firewall": translation.firewall,
+            "counts": translation.counts,
+            "rows": translation.host.rows,
+            "unread": translation.host.unread,
+            "repeats": translation.host.repeats,
+            "options": translation.options,
+            "findings": self.findings,
+            "stop_reasons": self.stop_reasons,
+            "allow_partial": self.allow_partial,
+        }
+
+    def mast_context(self) -> dict[str, object]:
+        """What a MAST template needs beside that."""
+        ruleset = mast_ruleset(self.translation)
+        names = {4: ("iptables", "IPv4"), 6: ("ip6tables", "IPv6")}
+        families = {rule.outcome.eroute.selector.family for rule in ruleset.rules}
+        rejecting = {
+            names[rule.outcome.eroute.selector.family][0]
+            for rule in ruleset.rules
+            if rule.verdict == MastVerdict.REJECT
+        }
+        return {
+            "mast": ruleset,
+            "programs": [names[family] for family in sorted(families)],
+            "rejecting": rejecting,
+        }
+
+
+def templates_folder() -> Path:
+    """Where our templates are: inside the package, or beside it in a checkout.
+
+    Raises ``FileNotFoundError`` when the installation is broken.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "templates", here.parent / "templates"):
+        if (folder / TEMPLATE_OF[Target.IP_XFRM]).is_file():
+            return folder
+    raise FileNotFoundError("the templates of eroute-translate are not installed")
+
+
+def render(page: Page, target: Target) -> Iterator[str]:
+    """Print a translation for a target, in pieces of some size."""
+    environment = _environment()
+    template = environment.get_template(TEMPLATE_OF[target])
+    context = page.context()
+    if target is Target.MAST:
+        context |= page.mast_context()
+    return _in_blocks(template, context)
+
+
+def render_user_template(page: Page, path: Path) -> Iterator[str]:
+    """Print a translation through a template of the user's, in a sandbox.
+
+    Raises :class:`RenderError`, also while the pieces are taken, and ``OSError``.
+    """
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters.update(_filters())
+    try:
+        template = environment.from_string(path.read_text(encoding="utf-8"))
+        yield from _in_blocks(template, page.context() | page.mast_context())
+    except jinja2.TemplateSyntaxError as error:
+        raise RenderError(f"{path}:{error.lineno}: {error.message}") from None
+    except (jinja2.TemplateError, SecurityError, UnicodeDecodeError) as error:
+        raise RenderError(f"{path}: {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RenderError(f"{path}: {type(error).__name__}: {error}") from None
+
+
+_PIECES: Final = 2000
+
+
+def _in_blocks(template: jinja2.Template, context: dict[str, object]) -> Iterator[str]:
+    """Join the small pieces that Jinja2 yields: one write each would be slow."""
+    block: list[str] = []
+    for piece in template.root_render_func(template.new_context(context)):
+        block.append(piece)
+        if len(block) >= _PIECES:
+            yield "".join(block)
+            block.clear()
+    yield "".join(block)
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_folder()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - shell and JSON, quoted by filters of their own
+        auto_reload=False,
+    )
+    environment.filters.update(_filters())
+    return environment
+
+
+def _filters() -> dict[str, Callable[..., Any]]:
+    from . import firewall
+
+    return {
+        "ip_xfrm": policy_arguments,
+        "ip_xfrm_numeric": lambda policy: policy_arguments(policy, numeric=True),
+        "ip_xfrm_key": key_arguments,
+        "klips": format_eroute,
+        "comment": comment,
+        "sh": shlex.quote,
+        "json": to_json,
+        "eroute_json": eroute_json,
+        "policy_json": policy_json,
+        "diagnostic_json": diagnostic_json,
+        "eroute_comment": eroute_comment,
+        "nft_match": firewall.nft_match,
+        "nft_reject": firewall.nft_reject,
+        "mast_rules": firewall.mast_rules,
+    }
+
+
+def comment(value: object) -> str:
+    """Text for a comment: one line, nothing in it that a terminal or a shell acts upon."""
+    return visible(str(value)).replace("\u2028", " ").replace("\u2029", " ")
+
+
+def eroute_comment(outcome: Outcome) -> str:
+    """The comment before the policies of an eroute: place, the row, and what became of it."""
+    eroute, treatment = outcome.eroute, outcome.treatment
+    text = f"{eroute.span}: {format_eroute(eroute)}"
+    codes = ", ".join(treatment.codes)
+    tail = f"{treatment.kind}, rule {treatment.rule}"
+    tail = f"{tail} ({codes})" if codes else tail
+    if not text.isprintable():
+        text = comment(text)
+    return f"# {text}\n# {tail}"
+
+
+def to_json(value: object) -> str:
+    """A JSON value on one line, keys in a fixed order."""
+    return json.dumps(value, ensure_ascii=True, sort_keys=True)
+
+
+def policy_json(policy: Any) -> dict[str, object]:
+    """A policy as the JSON form has it."""
+    selector = policy.selector
+    document: dict[str, object] = {
+        "direction": policy.direction,
+        "source": str(selector.source),
+        "destination": str(selector.destination),
+        "protocol": selector.protocol,
+        "source_port": selector.source_port,
+        "destination_port": selector.destination_port,
+        "priority": policy.priority,
+        "action": policy.action,
+        "templates": [_template_json(template) for template in policy.templates],
+    }
+    return document
+
+
+def _template_json(template: Any) -> dict[str, object]:
+    from .net import format_address
+    from .xfrm.model import TEMPLATE_PROTOCOLS
+
+    return {
+        "protocol": TEMPLATE_PROTOCOLS[template.protocol],
+        "mode": template.mode,
+        "source": format_address(template.family, template.source),
+        "destination": format_address(template.family, template.destination),
+        "reqid": template.reqid,
+        "spi": template.spi,
+        "level": "use" if template.optional else "required",
+    }
+
+
+def eroute_json(outcome: Outcome) -> dict[str, object]:
+    """One entry of the input with its outcome, as the JSON form has it."""
+    eroute, treatment = outcome.eroute, outcome.treatment
+    selector = eroute.selector
+    return {
+        "file": visible(eroute.span.file),
+        "line": eroute.span.line,
+        "klips": visible(format_eroute(eroute)),
+        "count": eroute.count,
+        "source": str(selector.source),
+        "destination": str(selector.destination),
+        "protocol": selector.protocol,
+        "source_port": selector.source_port,
+        "destination_port": selector.destination_port,
+        "saids": [visible(str(said)) for said in eroute.saids],
+        "identities": None
+        if eroute.identities is None
+        else [visible(text) for text in eroute.identities],
+        "outcome": treatment.kind,
+        "rule": treatment.rule,
+        "findings": list(treatment.codes),
+        "reason": outcome.reason,
+        "policies": [
+            policy_json(policy) for policy in outcome.policies
+        ],
+    }
+
+
+def diagnostic_json(item: Diagnostic) -> dict[str, object]:
+    """A diagnostic as the JSON form has it."""
+    span = item.span
+    return {
+        "code": item.code,
+        "severity": item.severity.value,
+        "message": visible(item.message),
+        "file": None if span is None else visible(span.file),
+        "line": None if span is None else span.line,
+        "column": None if span is None else span.column,
+        "end_column": None if span is None else max(span.column, span.end_column),
+        "excerpt": visible(item.excerpt[:200]),
+        "expected": item.expected,
+        "hint": visible(item.hint),
+        "related": [
+            {"file": visible(s.file), "line": s.line, "message": visible(t)}
+            for s, t in item.related
+        ],
+    }
+
+
+def refused_outcomes(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that are not carried."""
+    return [outcome for outcome in outcomes if outcome.kind == Kind.REFUSED.value]

@@ -1,0 +1,62 @@
+"""What is told to the person at the terminal: diagnostics, the summary, a walk for one packet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .diagnostics import Diagnostic, Severity, render_text, visible
+
+if TYPE_CHECKING:
+    from .mapping.translation import Translation
+
+REPEATS: int = 20
+"""Diagnostics of one code that are printed whole before the rest is only counted."""
+
+
+def print_diagnostics(
+    items: Iterable[Diagnostic], *, colour: bool, least: Severity, everything: bool = False
+) -> str:
+    """Print diagnostics for people; more than :data:`REPEATS` of one code are counted."""
+    ranks = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+    seen: dict[str, int] = {}
+    parts: list[str] = []
+    for item in items:
+        if ranks[item.severity] < ranks[least]:
+            continue
+        seen[item.code] = seen.get(item.code, 0) + 1
+        if everything or seen[item.code] <= REPEATS:
+            parts.append(render_text(item, colour=colour))
+    parts.extend(
+        f"... and {count - REPEATS} more of {code} (all of them with --verbose or --format json)"
+        for code, count in seen.items()
+        if count > REPEATS and not everything
+    )
+    return "\n".join(parts)
+
+
+def summary(translation: Translation) -> str:
+    """One line that accounts for every entry of the input."""
+    counts = translation.counts
+    host = translation.host
+    parts = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    word = "entry" if host.rows == 1 else "entries"
+    return f"{host.rows} {word}: {parts}"
+
+
+def check_json(
+    translation: Translation, items: Sequence[Diagnostic], sources: Sequence[str]
+) -> str:
+    """The result of ``check --format json``."""
+    from .render import FORMAT_VERSION, diagnostic_json, eroute_json
+
+    document = {
+        "format": "eroute-translate-check",
+        "version": FORMAT_VERSION,
+        "sources": [visible(name) for name in sources],
+        "counts": translation.counts,
+        "eroutes": [eroute_json(outcome) for outcome in translation.outcomes],
+        "diagnostics": [diagnostic_json(item) for item in items],
+    }
+    return json.dumps(document, indent=1, sort_keys=True)
