@@ -26,6 +26,7 @@ TITLES: Final = {
     "ET114": "lines that hold no eroute were passed over",
     "ET115": "nothing to translate",
     "ET116": "a packet count is out of range",
+    "ET117": "there is text behind the end of a row",
     # 12x: ipsec eroute commands
     "ET120": "an option of ipsec eroute is unknown or stands in the wrong place",
     "ET121": "an ipsec eroute command is incomplete",

@@ -40,6 +40,10 @@ _QUAD: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z", re.ASCII)
 _BRACKETED: Final = re.compile(r"\[([0-9a-f:]+)/([0-9]{1,3})\]:([0-9]{1,5})\Z", re.ASCII)
 
 
+_COUNT_AND_MORE: Final = re.compile(r"(.*?\S\s+\(-?[0-9]+\))(\s+[^\s(].*)\Z")
+_HARMLESS: Final = ("ET116", "ET117")
+
+
 class RowText(NamedTuple):
     """A row put together from its lines; ``text`` is what columns count in."""
 
@@ -71,6 +75,7 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
     if match is None:
         return _unreadable(row, collector)
     problems: list[_Refusal] = []
+    match = _without_tail(match, problems)
     count = _count(match, problems)
     source = destination = None
     try:
@@ -117,7 +122,7 @@ def _assemble(
     tail: _Tail,
     problems: list[_Refusal],
 ) -> Eroute | None:
-    fatal = [p for p in problems if p.code != "ET116"]
+    fatal = [p for p in problems if p.code not in _HARMLESS]
     if source is None or destination is None or source[0].family != destination[0].family:
         return None
     selector = Selector(source[0], destination[0], protocol, source[1], destination[1])
@@ -155,13 +160,33 @@ def _unreadable(row: RowText, collector: Collector) -> None:
 def _diagnostic(row: RowText, problem: _Refusal) -> Diagnostic:
     return Diagnostic(
         problem.code,
-        Severity.WARNING if problem.code == "ET116" else Severity.ERROR,
+        Severity.WARNING if problem.code in _HARMLESS else Severity.ERROR,
         str(problem),
         row.span._replace(column=problem.start + 1, end_column=problem.end + 1),
         excerpt=row.text,
         expected=problem.expected,
         hint=problem.hint,
     )
+
+
+def _without_tail(match: re.Match[str], problems: list[_Refusal]) -> re.Match[str]:
+    """Leave out what stands behind the count of an ``ipsec look`` row, which ends it."""
+    if match["count"] is not None:
+        return match
+    more = _COUNT_AND_MORE.match(match["rest"])
+    if more is None:
+        return match
+    end = match.start("rest") + more.end(1)
+    problems.append(
+        _Refusal(
+            "ET117",
+            end + len(more[2]) - len(more[2].lstrip()),
+            len(match.string.rstrip()),
+            "there is text behind the end of the row; it was not read",
+            "the end of the line",
+        )
+    )
+    return ROW.match(match.string[:end]) or match
 
 
 def _count(match: re.Match[str], problems: list[_Refusal]) -> int | None:

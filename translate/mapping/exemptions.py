@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..klips.decision import IKE_PORTS
 from ..klips.eroute import Eroute
 from ..net import (
     ALL_ONES,
@@ -52,12 +53,13 @@ DISCOVERY: Final = Rule(
 
 RULES: Final = (IKE, DISCOVERY)
 
-IKE_PORTS: Final = (500, 4500)
+
 DISCOVERY_TYPES: Final = (133, 134, 135, 136, 137)
 """Router and neighbour solicitation and advertisement, redirect (RFC 4861)."""
 
 LINK_LOCAL: Final = Prefix(6, 0xFE80 << 112, MASK_OF_LENGTH[6][10])
 LINK_MULTICAST: Final = Prefix(6, 0xFF02 << 112, MASK_OF_LENGTH[6][16])
+_LINKS: Final = (LINK_MULTICAST, LINK_LOCAL)
 
 
 def intersection(one: Prefix, other: Prefix) -> Prefix | None:
@@ -149,7 +151,9 @@ def discovery_shields(selector: Selector, treatment: Treatment) -> tuple[Shield,
         for near, far in _widest(outward):
             flow = Selector(near, far, IPPROTO_ICMPV6, kind)
             shields.append(Shield(OUT, flow, ALLOW))
-            shields.append(Shield(FWD, flow, BLOCK))
+            if not any(link.covers(p) for p in (near, far) for link in _LINKS):
+                # What is bound to the link is never forwarded (ip6_forward).
+                shields.append(Shield(FWD, flow, BLOCK))
         if any(not t.optional for t in treatment.inbound or ()):
             shields.extend(
                 Shield(IN, Selector(near, far, IPPROTO_ICMPV6, kind), ALLOW)
@@ -160,7 +164,7 @@ def discovery_shields(selector: Selector, treatment: Treatment) -> tuple[Shield,
 
 def _parts(prefix: Prefix) -> list[Prefix]:
     """The multicast and link-local addresses of a prefix."""
-    parts = [intersection(prefix, link) for link in (LINK_MULTICAST, LINK_LOCAL)]
+    parts = [intersection(prefix, link) for link in _LINKS]
     return [part for part in parts if part is not None]
 
 

@@ -100,6 +100,12 @@ _TEXTS: Final = {
         "made by the kernel for one pair of hosts, with a wrong mask; carried for the pair",
         "",
     ),
+    "ET304": (
+        _NOTE,
+        "KLIPS compared ports of TCP and UDP alone, so that no packet ever reached this eroute;"
+        " nothing is installed for it",
+        "",
+    ),
     "ET222": (
         _ERROR,
         "refused; with --allow-partial its traffic is blocked",

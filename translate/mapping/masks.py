@@ -42,7 +42,18 @@ KERNEL_HOLD: Final = Rule(
     tested="tests/unit/test_mapping.py",
 )
 
-RULES: Final = (HOLES, HOST_BITS, KERNEL_HOLD)
+PORTS: Final = Rule(
+    name="ports",
+    eroute="any, with ports but without TCP or UDP",
+    klips="Read ports from TCP and UDP alone: an eroute with ports and no protocol matched both,"
+    " one with ports and another protocol never matched.",
+    xfrm="With no protocol, one policy for TCP and one for UDP; with another one, none.",
+    difference="None.",
+    reason="XFRM compares ports of SCTP and UDP-Lite too.",
+    tested="tests/unit/test_mapping.py",
+)
+
+RULES: Final = (PORTS, HOLES, HOST_BITS, KERNEL_HOLD)
 
 LINK_LOCAL_ALL_NODES: Final = 0xFF02 << 112 | 1
 """ff02::1, which ipsec_xmit.c:create_hold_eroute takes for the mask of a host."""

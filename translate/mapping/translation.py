@@ -10,8 +10,8 @@ from ..diagnostics import Diagnostic, Severity
 from ..klips.eroute import SOURCE_BYTE_8, Eroute, Form
 from ..klips.host import KlipsHost
 from ..klips.lookup import row_of
-from ..klips.said import SA_INT, SPI_HOLD, SPI_REJECT
-from ..net import LENGTH_OF_MASK, Prefix, Selector
+from ..klips.said import SA_INT, SPI_HOLD, SPI_PASS, SPI_REJECT
+from ..net import IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
 from ..xfrm.model import FirewallRule, Policy
 from . import findings
 from .exemptions import discovery_shields, ike_shields, intersection
@@ -92,7 +92,7 @@ def _mirrored_width(outcome: Outcome) -> tuple[int, int, int]:
 
 def translate(host: KlipsHost, options: Options) -> Translation:
     """Map every eroute of the host.  Pure: same host and options, same result."""
-    mapper = _Mapper(options)
+    mapper = _Mapper(options, host)
     drafts = [mapper.draft(eroute) for eroute in host.eroutes]
     treatments = [draft[0] for draft in drafts]
     precedence = decide(
@@ -136,9 +136,10 @@ _Draft = tuple[Treatment, tuple[Selector, ...], str]
 class _Mapper:
     """Chooses the treatment of each eroute; holds what is the same for a whole table."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, host: KlipsHost) -> None:
         self.options = options
         self.protection = Protection(options)
+        self.holes = _holes(host)
         trap_reqid = options.reqid_base if options.reqid is None else options.reqid
         self.shunts = shunt_treatments(
             options.inbound, trap_reqid, reject_rule=options.reject_rule
@@ -162,6 +163,8 @@ class _Mapper:
             treatment = _add(treatment, "ET208", Kind.NOTED)
         if source[0] == 6 and source[1] >> SOURCE_BYTE_8 & 0xFF and eroute.form != Form.COMMAND:
             treatment = _add(treatment, "ET209", Kind.NOTED)
+        if selector[3] or selector[4]:
+            treatment, selectors = _with_ports(treatment, selectors)
         if self.options.routed:
             selectors = self._scoped(selectors)
         elif treatment.kind == Kind.EXACT.value:
@@ -215,7 +218,10 @@ class _Mapper:
         if not selector.overlaps(selector.mirrored()):
             return False
         shared = intersection(source.network, destination.network)
-        return shared is None or not any(b.covers(shared) for b in self.options.bypass)
+        if shared is None or any(b.covers(shared) for b in self.options.bypass):
+            return False
+        # A %pass for the shared part is the finer eroute, so it comes first in all directions.
+        return (shared, shared) not in self.holes
 
     def _with_holes(self, eroute: Eroute, treatment: Treatment) -> _Draft:
         selector = eroute.selector
@@ -250,6 +256,33 @@ class _Mapper:
             if eroute.selector[0][0] == 6:
                 shields += discovery_shields(eroute.selector, treatment)
         return Outcome(eroute, treatment, selectors, shields, priority, reason)
+
+
+def _with_ports(
+    treatment: Treatment, selectors: tuple[Selector, ...]
+) -> tuple[Treatment, tuple[Selector, ...]]:
+    """KLIPS compared ports of TCP and UDP alone (ipsec_xmit.c:ipsec_extract_ports)."""
+    protocol = selectors[0].protocol
+    if protocol in (IPPROTO_TCP, IPPROTO_UDP):
+        return treatment, selectors
+    if protocol:
+        return _add(treatment, "ET304", Kind.NOTED), ()
+    return treatment, tuple(
+        selector._replace(protocol=protocol)
+        for selector in selectors
+        for protocol in (IPPROTO_TCP, IPPROTO_UDP)
+    )
+
+
+def _holes(host: KlipsHost) -> set[tuple[Prefix, Prefix]]:
+    """The %pass eroutes for whole subnets."""
+    return {
+        (eroute.selector.source, eroute.selector.destination)
+        for eroute in host.eroutes
+        if eroute.said.protocol == SA_INT
+        and eroute.said.spi == SPI_PASS
+        and not (eroute.selector[2] or eroute.selector[3] or eroute.selector[4])
+    }
 
 
 def _host_mask(family: int) -> int:
