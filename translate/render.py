@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,12 +19,13 @@ from .diagnostics import Diagnostic, Severity, visible
 from .klips.eroute import format_eroute
 from .mapping.mast import MastVerdict, mast_ruleset
 from .mapping.model import Kind, Outcome
-from .xfrm.text import key_arguments, policy_arguments
+from .xfrm.text import PREFIX_TEXTS, key_arguments, policy_arguments, templates_text
 
 if TYPE_CHECKING:
     import jinja2
 
     from .mapping.translation import Translation
+    from .xfrm.model import Policy
 
 
 class Target(StrEnum):
@@ -208,7 +209,8 @@ def _filters() -> dict[str, Callable[..., Any]]:
 
     return {
         "ip_xfrm": policy_arguments,
-        "ip_xfrm_numeric": lambda policy: policy_arguments(policy, numeric=True),
+        "ip_xfrm_lines": policy_lines,
+        "outcome_lines": outcome_lines,
         "ip_xfrm_key": key_arguments,
         "klips": format_eroute,
         "comment": comment,
@@ -229,16 +231,50 @@ def comment(value: object) -> str:
     return visible(str(value)).replace("\u2028", " ").replace("\u2029", " ")
 
 
+def policy_lines(policies: Iterable[Policy], command: str, *, numeric: bool = False) -> str:
+    """One line for each policy: the command and the policy's arguments."""
+    if numeric:
+        return "".join([f"{command} {policy_arguments(p, numeric=True)}\n" for p in policies])
+    return "".join([f"{command} {policy_arguments(p)}\n" for p in policies])
+
+
+def outcome_lines(outcome: Outcome, command: str) -> str:
+    """The lines of :func:`policy_lines` for the policies of one eroute.
+
+    The common eroute has one selector, no ports, and three policies that share their parts; each
+    part is then printed once.  A test holds the two functions equal.
+    """
+    _, treatment, selectors, shields, priority, _ = outcome
+    if len(selectors) != 1 or shields:
+        return policy_lines(outcome.policies, command)
+    source, destination, protocol, source_port, destination_port = selectors[0]
+    if protocol or source_port or destination_port:
+        return policy_lines(outcome.policies, command)
+    _, _, action, templates, inbound, forwarded, _, _ = treatment
+    near, far = PREFIX_TEXTS[source], PREFIX_TEXTS[destination]
+    verdict = " action block" if action == "block" else ""
+    text = (
+        f"{command} src {near} dst {far} dir out{verdict} priority {priority}"
+        f"{templates_text(templates)}\n"
+    )
+    if inbound is None:
+        return text
+    mirrored = f"{command} src {far} dst {near} dir "
+    tail = f" priority {priority}{templates_text(inbound)}\n"
+    text = f"{text}{mirrored}in{tail}"
+    return f"{text}{mirrored}fwd{tail}" if forwarded else text
+
+
 def eroute_comment(outcome: Outcome) -> str:
     """The comment before the policies of an eroute: place, the row, and what became of it."""
-    eroute, treatment = outcome.eroute, outcome.treatment
-    text = f"{eroute.span}: {format_eroute(eroute)}"
-    codes = ", ".join(treatment.codes)
-    tail = f"{treatment.kind}, rule {treatment.rule}"
-    tail = f"{tail} ({codes})" if codes else tail
+    eroute, treatment = outcome[0], outcome[1]
+    span = eroute[2]
+    text = f"{span[0]}:{span[1]}: {format_eroute(eroute)}"
     if not text.isprintable():
         text = comment(text)
-    return f"# {text}\n# {tail}"
+    kind, rule, codes = treatment[0], treatment[1], treatment[7]
+    listed = f" ({', '.join(codes)})" if codes else ""
+    return f"# {text}\n# {kind}, rule {rule}{listed}"
 
 
 def to_json(value: object) -> str:

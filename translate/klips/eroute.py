@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from ..diagnostics import Span
-from ..net import Prefix, Selector
+from ..net import Selector
 from .address import format_subnet
 from .said import Said, format_said
 
@@ -57,32 +57,36 @@ def format_count(count: int) -> str:
     return str(count - COUNTER if count >= COUNTER // 2 else count)
 
 
-def format_end(prefix: Prefix, port: int) -> str:
-    """Print a subnet, and its port where it has one."""
-    return f"{format_subnet(prefix)}:{port}" if port else format_subnet(prefix)
-
-
 def format_eroute(eroute: Eroute) -> str:
     """Print an eroute in the format of the kernel (or of ``ipsec look``), without line end.
 
     For IPv6 the kernel's own printer damages ports and protocol (facts in docs/klips.md); here
     they are printed as it prints IPv4, and such rows are never read back as sound.
     """
-    selector = eroute.selector
-    source = format_end(selector.source, selector.source_port)
-    destination = format_end(selector.destination, selector.destination_port)
+    selector, saids, _, count, identities, form, _ = eroute
+    source = format_subnet(selector[0])
+    if selector[3]:
+        source = f"{source}:{selector[3]}"
+    destination = format_subnet(selector[1])
+    if selector[4]:
+        destination = f"{destination}:{selector[4]}"
     suffix = protocol_suffix(selector)
-    if eroute.form == Form.LOOK:
-        chain = " ".join(format_said(said) for said in eroute.saids)
-        # A chain taken from spigrp ends in a blank; a lone SAID taken from the eroute does not.
-        gap = " " if eroute.said.is_shunt or suffix else "  "
-        tail = "" if eroute.count is None else f"{gap}({format_count(eroute.count)})"
-        return f"{source:<18} -> {destination:<18} => {chain}{suffix}{tail}"
-    count = format_count(eroute.count or 0)
-    text = f"{count:<10} {source:<18} -> {destination:<18} => {format_said(eroute.said)}{suffix}"
-    if eroute.identities is not None:
-        text += f" ({eroute.identities[0]}) ({eroute.identities[1]})"
-    return text
+    if form == "look":
+        return f"{source:<18} -> {destination:<18} => {_look_tail(saids, suffix, count)}"
+    number = count or 0
+    if number >= COUNTER // 2:
+        number -= COUNTER
+    text = f"{number:<10} {source:<18} -> {destination:<18} => {format_said(saids[0])}{suffix}"
+    return text if identities is None else f"{text} ({identities[0]}) ({identities[1]})"
+
+
+def _look_tail(saids: tuple[Said, ...], suffix: str, count: int | None) -> str:
+    chain = " ".join([format_said(said) for said in saids])
+    if count is None:
+        return f"{chain}{suffix}"
+    # A chain taken from spigrp ends in a blank; a lone SAID taken from the eroute does not.
+    gap = " " if saids[0].is_shunt or suffix else "  "
+    return f"{chain}{suffix}{gap}({format_count(count)})"
 
 
 SOURCE_BYTE_8: Final = 56
@@ -95,7 +99,7 @@ def protocol_suffix(selector: Selector) -> str:
     For IPv4 the protocol when it is not 0; for IPv6 byte 8 of the source address, since the
     printer reads the offset that the protocol has in an IPv4 key.
     """
-    if selector.family == 4:
-        return f":{selector.protocol}" if selector.protocol else ""
+    if selector[0][0] == 4:
+        return f":{selector[2]}" if selector[2] else ""
     byte = selector.source.address >> SOURCE_BYTE_8 & 0xFF
     return f":{byte}" if byte else ""

@@ -8,6 +8,7 @@ The grammar is that of ttosa and satot (ipsec_ttosa(3)): ``tun0x130@192.168.43.1
 from __future__ import annotations
 
 import re
+from socket import AF_INET, inet_ntop
 from typing import Final, NamedTuple
 
 from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP
@@ -159,6 +160,11 @@ def format_said(said: Said) -> str:
         return unknown
     if protocol == SA_INT:
         return SHUNT_NAMES[spi]
-    if said.is_passthrough:
+    if not spi and said.is_passthrough:
         return f"%passthrough{family}"
-    return f"{PREFIX_OF[protocol]}0x{spi:x}@{format_klips_address(family, destination)}"
+    address = (
+        inet_ntop(AF_INET, destination.to_bytes(4))
+        if family == 4
+        else format_klips_address(family, destination)
+    )
+    return f"{PREFIX_OF[protocol]}0x{spi:x}@{address}"

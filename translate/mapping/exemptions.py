@@ -14,6 +14,7 @@ from typing import Final
 
 from ..klips.decision import IKE_PORTS
 from ..klips.eroute import Eroute
+from ..klips.said import SA_INT
 from ..net import (
     ALL_ONES,
     IPPROTO_AH,
@@ -73,17 +74,18 @@ def ike_shields(
     eroute: Eroute, treatment: Treatment, local: tuple[tuple[int, int], ...]
 ) -> tuple[Shield, ...]:
     """The policies that keep this host's own IKE, ESP and AH off one eroute."""
-    selector = eroute.selector
-    family = selector.family
+    selector = eroute[0]
+    family, address, mask = selector[1]
+    said = eroute[1][0]
+    to_peer = bool(treatment.templates) and said[0] != SA_INT
+    if to_peer and (said[2] != family or (said[3] ^ address) & mask):
+        return ()  # the peer lies outside the eroute: nearly always
     if selector.protocol not in (0, IPPROTO_UDP, IPPROTO_ESP, IPPROTO_AH):
         return ()
     if selector.source_port not in (0, *IKE_PORTS):
         return ()
     destination = selector.destination.network
-    said = eroute.said
-    if treatment.templates and said.protocol != 61:
-        if said.family != family or not destination.contains(said.destination):
-            return ()
+    if to_peer:
         destination = Prefix(family, said.destination, ALL_ONES[family])
     source = selector.source.network
     ours = [address for f, address in local if f == family]

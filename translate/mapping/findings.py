@@ -118,16 +118,18 @@ def summaries(outcomes: Sequence[Outcome], options: Options) -> Iterator[Diagnos
     """One diagnostic for each code that some outcome has, at the first of them."""
     first: dict[str, Outcome] = {}
     count: dict[str, int] = {}
+    by_codes: dict[tuple[str, ...], list[Outcome]] = {}
+    shielded: list[Outcome] = []
     for outcome in outcomes:
-        for code in outcome.treatment.codes:
-            if code not in count:
-                first[code] = outcome
-                count[code] = 0
-            count[code] += 1
-        if outcome.shields:
-            for code in _shield_codes(outcome):
-                first.setdefault(code, outcome)
-                count[code] = count.get(code, 0) + 1
+        by_codes.setdefault(outcome[1][7], []).append(outcome)
+        if outcome[3]:
+            shielded.append(outcome)
+    groups = [*by_codes.items(), *((_shield_codes(o), [o]) for o in shielded)]
+    for codes, members in groups:
+        for code in codes:
+            count[code] = count.get(code, 0) + len(members)
+            if code not in first or members[0].eroute.span < first[code].eroute.span:
+                first[code] = members[0]
     if outcomes and not options.routed and "ET214" not in count:
         first["ET214"], count["ET214"] = outcomes[0], len(outcomes)
     for code in sorted(count):
@@ -135,10 +137,10 @@ def summaries(outcomes: Sequence[Outcome], options: Options) -> Iterator[Diagnos
     yield from _refusals(outcomes)
 
 
-def _shield_codes(outcome: Outcome) -> list[str]:
+def _shield_codes(outcome: Outcome) -> tuple[str, ...]:
     discovery = any(s.selector.protocol == 58 for s in outcome.shields)
     ike = any(s.selector.protocol != 58 for s in outcome.shields)
-    return ["ET215"] * ike + ["ET216"] * discovery
+    return ("ET215",) * ike + ("ET216",) * discovery
 
 
 def _summary(code: str, outcome: Outcome, count: int, options: Options) -> Diagnostic:

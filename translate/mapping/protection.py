@@ -96,6 +96,29 @@ def take_apart(saids: Sequence[Said], assume: tuple[int, ...]) -> _Group | None:
     return _Group(tunnel, protocols, {said.protocol: said.spi for said in rest}, assumed=False)
 
 
+TUNNEL_MODE: Final = Mode.TUNNEL.value
+_new: Final = tuple.__new__
+"""Builds a NamedTuple at half the price of calling its class; there is one for each eroute."""
+
+
+class _Shape(NamedTuple):
+    """What all groups of one kind share: a treatment without templates, and the templates' form.
+
+    ``steps`` are protocol, mode and whether it is optional inbound; ``None`` when refused.
+    """
+
+    treatment: Treatment
+    steps: tuple[tuple[int, str, bool], ...] | None
+    local: int
+
+
+class _Known(NamedTuple):
+    """A treatment already made, and the family of the eroutes that it is for."""
+
+    family: int
+    treatment: Treatment
+
+
 class Protection:
     """Treatments of protecting eroutes, one for each group, remembered."""
 
@@ -106,7 +129,8 @@ class Protection:
             # Two addresses of one family: which of them faced the peer is not known.
             self.local[family] = 0 if family in self.local else address
         self.reqids: dict[tuple[Said, ...], int] = {}
-        self._known: dict[tuple[tuple[Said, ...], int, bool], Treatment] = {}
+        self._shapes: dict[tuple[object, ...], _Shape] = {}
+        self._known: tuple[dict[tuple[Said, ...], _Known], ...] = ({}, {})
 
     def reqid(self, saids: tuple[Said, ...]) -> int:
         """The reqid of a group: numbered as the groups come, or the one that the user gave."""
@@ -123,16 +147,43 @@ class Protection:
         ``mirrors_itself`` tells that the selector and its mirror image meet: then packets that
         set out from here match the inbound policies too, which must not ask for protection.
         """
-        known = self._known.get((saids, family, mirrors_itself))
-        if known is None:
-            known = self._make(saids, family, mirrors_itself)
-            self._known[saids, family, mirrors_itself] = known
-        return known
+        known = self._known[mirrors_itself].get(saids)
+        if known is not None and known.family == family:
+            return known.treatment
+        made = self._make(saids, family, mirrors_itself)
+        self._known[mirrors_itself][saids] = _Known(family, made)
+        return made
 
     def _make(self, saids: tuple[Said, ...], family: int, mirrors_itself: bool) -> Treatment:
+        """Fill the addresses, SPIs and the reqid of one group into the shape of its kind."""
+        first = saids[0]
+        key = (tuple([said[0] for said in saids]), first[2], family, mirrors_itself)
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._shapes[key] = self._shape(saids, family, mirrors_itself)
+        if shape.steps is None:
+            return shape.treatment
+        spis = {said.protocol: said.spi for said in saids} if self._by_spi else {}
+        reqid = self.reqid(saids)
+        outer, local, remote = first[2], shape.local, first[3]
+        out: list[Template] = []
+        inward: list[Template] = []
+        for protocol, mode, optional in shape.steps:
+            here, there = (local, remote) if mode == TUNNEL_MODE else (0, 0)
+            spi = spis.get(protocol, 0)
+            out.append(_new(Template, (protocol, mode, outer, here, there, reqid, spi, False)))
+            inward.append(_new(Template, (protocol, mode, outer, there, here, reqid, 0, optional)))
+        kind, rule, action, _, _, forwarded, weight, codes = shape.treatment
+        return _new(
+            Treatment,
+            (kind, rule, action, tuple(out), tuple(inward), forwarded, weight, codes),
+        )
+
+    def _shape(self, saids: tuple[Said, ...], family: int, mirrors_itself: bool) -> _Shape:
+        """Everything that groups of one kind have in common."""
         group = take_apart(saids, self.options.assume)
         if group is None or (group.tunnel is None and saids[0].family != family):
-            return Treatment(
+            refused = Treatment(
                 Kind.REFUSED.value,
                 GROUP.name,
                 BLOCK,
@@ -142,43 +193,42 @@ class Protection:
                 Weight.BLOCK,
                 ("ET217", "ET222"),
             )
-        codes: list[str] = []
-        reqid = self.reqid(saids)
+            return _Shape(refused, None, 0)
         strict = self.options.inbound is Inbound.STRICT
-        relaxed = not strict or mirrors_itself
-        outer = group.tunnel.family if group.tunnel is not None else family
-        local = self.local.get(outer, 0) if group.tunnel is not None else 0
-        remote = group.tunnel.destination if group.tunnel is not None else 0
-        out: list[Template] = []
-        inward: list[Template] = []
-        for place, protocol in enumerate(group.protocols):
-            tunnelled = place == 0 and group.tunnel is not None
-            mode = (Mode.TUNNEL if tunnelled else Mode.TRANSPORT).value
-            here, there = (local, remote) if tunnelled else (0, 0)
-            spi = group.spis.get(protocol, 0) if self._by_spi else 0
-            out.append(Template(protocol, mode, outer, here, there, reqid, spi))
-            optional = relaxed or protocol == IPPROTO_COMP
-            inward.append(Template(protocol, mode, outer, there, here, reqid, 0, optional))
-        if group.tunnel is not None and not local:
-            codes.append("ET201")
-        if group.assumed:
-            codes.append("ET202")
-        if self._by_spi and group.assumed:
-            codes.append("ET218")
-        if group.protocols == (IPPROTO_COMP,):
-            codes.append("ET211")
-        if strict:
-            codes.append("ET213" if mirrors_itself else "ET212")
-        return Treatment(
+        tunnelled = group.tunnel is not None
+        local = self.local.get(saids[0].family, 0) if tunnelled else 0
+        steps = tuple(
+            (
+                protocol,
+                TUNNEL_MODE if tunnelled and place == 0 else Mode.TRANSPORT.value,
+                not strict or mirrors_itself or protocol == IPPROTO_COMP,
+            )
+            for place, protocol in enumerate(group.protocols)
+        )
+        compressed = group.protocols == (IPPROTO_COMP,)
+        codes = [
+            code
+            for code, holds in (
+                ("ET201", tunnelled and not local),
+                ("ET202", group.assumed),
+                ("ET218", self._by_spi and group.assumed),
+                ("ET211", compressed),
+                ("ET212", strict and not mirrors_itself),
+                ("ET213", strict and mirrors_itself),
+            )
+            if holds
+        ]
+        treatment = Treatment(
             Kind.NOTED.value if codes else Kind.EXACT.value,
             self._rule(group).name,
             ALLOW,
-            tuple(out),
-            tuple(inward),
-            group.tunnel is not None,
-            Weight.PASS if group.protocols == (IPPROTO_COMP,) else Weight.PROTECT,
+            (),
+            (),
+            tunnelled,
+            Weight.PASS if compressed else Weight.PROTECT,
             tuple(codes),
         )
+        return _Shape(treatment, steps, local)
 
     @property
     def _by_spi(self) -> bool:

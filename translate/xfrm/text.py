@@ -99,19 +99,28 @@ class _PrefixTexts(dict[Prefix, str]):
         return text
 
 
+def templates_text(templates: tuple[Template, ...]) -> str:
+    """All templates of a policy, each with a blank in front.
+
+    Raises ``ValueError`` for more than the kernel takes.
+    """
+    if len(templates) > MAX_TEMPLATES:
+        raise ValueError(f"{len(templates)} templates, and the kernel takes {MAX_TEMPLATES}")
+    return "".join([" " + template_arguments(template) for template in templates])
+
+
 class _TemplateTexts(dict[tuple[Template, ...], str]):
-    """Texts of all templates of a policy, each with a blank in front."""
+    """Texts of templates already printed."""
 
     def __missing__(self, templates: tuple[Template, ...]) -> str:
-        if len(templates) > MAX_TEMPLATES:
-            raise ValueError(f"{len(templates)} templates, and the kernel takes {MAX_TEMPLATES}")
-        text = "".join([" " + template_arguments(template) for template in templates])
+        text = templates_text(templates)
         if len(self) < _CACHED:
             self[templates] = text
         return text
 
 
-_prefix_texts: Final = _PrefixTexts()
+PREFIX_TEXTS: Final = _PrefixTexts()
+"""Prefixes as `ip` takes them; ``ValueError`` for a mask with holes."""
 _template_texts: Final = _TemplateTexts()
 _DIRECTION_TEXTS: Final = {name: f" dir {name}" for name in ("out", "in", "fwd")}
 _ACTION_TEXTS: Final = {"allow": "", "block": " action block"}
@@ -158,7 +167,7 @@ def policy_arguments(policy: Policy, device: str = "", *, numeric: bool = False)
     if verdict is None:
         raise ValueError(f"{action!r} is not an action")
     return (
-        f"src {_prefix_texts[source]} dst {_prefix_texts[destination]}{rest}{verdict}"
+        f"src {PREFIX_TEXTS[source]} dst {PREFIX_TEXTS[destination]}{rest}{verdict}"
         f" priority {priority}{_template_texts[templates]}"
     )
 
@@ -178,7 +187,7 @@ def key_arguments(policy: Policy, device: str = "", *, numeric: bool = False) ->
         raise ValueError(f"ip xfrm policy delete cannot name the mark 0/{mask:#x}")
     rest = _selector_rest(*selector[2:], policy.port_masks, policy.ifindex, device, numeric)
     return (
-        f"src {_prefix_texts[selector.source]} dst {_prefix_texts[selector.destination]}"
+        f"src {PREFIX_TEXTS[selector.source]} dst {PREFIX_TEXTS[selector.destination]}"
         f"{rest}{_direction(policy.direction)}"
         f"{_key_rest(policy.mark, policy.if_id, policy.ptype)}"
     )
