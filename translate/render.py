@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from socket import AF_INET, inet_ntop
 from typing import TYPE_CHECKING, Any, Final
 
 from . import __version__
 from .diagnostics import Diagnostic, Severity, visible
 from .klips.eroute import format_eroute
 from .mapping.mast import MastVerdict, mast_ruleset
-from .mapping.model import Kind, Outcome
-from .xfrm.text import PREFIX_TEXTS, key_arguments, policy_arguments, templates_text
+from .mapping.model import BLOCK, TUNNEL_MODE, Kind, Outcome
+from .xfrm.model import TEMPLATE_PROTOCOLS
+from .xfrm.text import PREFIX_TEXTS, key_arguments, policy_arguments, template_words
 
 if TYPE_CHECKING:
     import jinja2
@@ -244,25 +246,34 @@ def outcome_lines(outcome: Outcome, command: str) -> str:
     The common eroute has one selector, no ports, and three policies that share their parts; each
     part is then printed once.  A test holds the two functions equal.
     """
-    _, treatment, selectors, shields, priority, _ = outcome
-    if len(selectors) != 1 or shields:
+    eroute, treatment, selectors, reqid, shields, priority, _ = outcome
+    if len(selectors) != 1 or shields or treatment[9]:
         return policy_lines(outcome.policies, command)
     source, destination, protocol, source_port, destination_port = selectors[0]
-    if protocol or source_port or destination_port:
+    if protocol or source_port or destination_port or source[0] == 6:
         return policy_lines(outcome.policies, command)
-    _, _, action, templates, inbound, forwarded, _, _ = treatment
+    out = inward = ""
+    if treatment[3]:
+        said = eroute[1][0]
+        if said[2] == 6:
+            return policy_lines(outcome.policies, command)
+        local = inet_ntop(AF_INET, treatment[8].to_bytes(4))
+        remote = inet_ntop(AF_INET, said[3].to_bytes(4))
+        for step, mode, optional in treatment[3]:
+            name = TEMPLATE_PROTOCOLS[step]
+            here, there = (local, remote) if mode == TUNNEL_MODE else ("0.0.0.0", "0.0.0.0")
+            out = f"{out} {template_words(here, there, name, reqid, mode, False)}"
+            inward = f"{inward} {template_words(there, here, name, reqid, mode, optional)}"
     near, far = PREFIX_TEXTS[source], PREFIX_TEXTS[destination]
-    verdict = " action block" if action == "block" else ""
-    text = (
-        f"{command} src {near} dst {far} dir out{verdict} priority {priority}"
-        f"{templates_text(templates)}\n"
-    )
-    if inbound is None:
+    verdict = " action block" if treatment[2] == BLOCK else ""
+    text = f"{command} src {near} dst {far} dir out{verdict} priority {priority}{out}\n"
+    if not treatment[4]:
         return text
     mirrored = f"{command} src {far} dst {near} dir "
-    tail = f" priority {priority}{templates_text(inbound)}\n"
-    text = f"{text}{mirrored}in{tail}"
-    return f"{text}{mirrored}fwd{tail}" if forwarded else text
+    tail = f" priority {priority}{inward}\n"
+    if treatment[5]:
+        return f"{text}{mirrored}in{tail}{mirrored}fwd{tail}"
+    return f"{text}{mirrored}in{tail}"
 
 
 def eroute_comment(outcome: Outcome) -> str:
@@ -301,7 +312,6 @@ def policy_json(policy: Any) -> dict[str, object]:
 
 def _template_json(template: Any) -> dict[str, object]:
     from .net import format_address
-    from .xfrm.model import TEMPLATE_PROTOCOLS
 
     return {
         "protocol": TEMPLATE_PROTOCOLS[template.protocol],

@@ -77,7 +77,7 @@ def ike_shields(
     selector = eroute[0]
     family, address, mask = selector[1]
     said = eroute[1][0]
-    to_peer = bool(treatment.templates) and said[0] != SA_INT
+    to_peer = bool(treatment.steps) and said[0] != SA_INT
     if to_peer and (said[2] != family or (said[3] ^ address) & mask):
         return ()  # the peer lies outside the eroute: nearly always
     if selector.protocol not in (0, IPPROTO_UDP, IPPROTO_ESP, IPPROTO_AH):
@@ -90,16 +90,14 @@ def ike_shields(
     source = selector.source.network
     ours = [address for f, address in local if f == family]
     # A source that is one host in transport mode can only be this host.
-    transport = bool(treatment.templates) and treatment.inbound is not None
-    certain = bool(ours) or (
-        transport and not treatment.forwarded and source.mask == ALL_ONES[family]
-    )
+    transport = treatment.inbound and not treatment.forwarded
+    certain = bool(ours) or (transport and source.mask == ALL_ONES[family])
     sources = (
         [Prefix(family, a, ALL_ONES[family]) for a in ours if source.contains(a)]
         if ours
         else [source]
     )
-    asked_inbound = any(not t.optional for t in treatment.inbound or ())
+    asked_inbound = treatment.asks_inbound
     shields: list[Shield] = []
     for own in sources:
         for flow in _ike_flows(selector, own, destination):
@@ -156,7 +154,7 @@ def discovery_shields(selector: Selector, treatment: Treatment) -> tuple[Shield,
             if not any(link.covers(p) for p in (near, far) for link in _LINKS):
                 # What is bound to the link is never forwarded (ip6_forward).
                 shields.append(Shield(FWD, flow, BLOCK))
-        if any(not t.optional for t in treatment.inbound or ()):
+        if treatment.asks_inbound:
             shields.extend(
                 Shield(IN, Selector(near, far, IPPROTO_ICMPV6, kind), ALLOW)
                 for near, far in _widest(inward)

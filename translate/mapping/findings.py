@@ -122,7 +122,7 @@ def summaries(outcomes: Sequence[Outcome], options: Options) -> Iterator[Diagnos
     shielded: list[Outcome] = []
     for outcome in outcomes:
         by_codes.setdefault(outcome[1][7], []).append(outcome)
-        if outcome[3]:
+        if outcome[4]:
             shielded.append(outcome)
     groups = [*by_codes.items(), *((_shield_codes(o), [o]) for o in shielded)]
     for codes, members in groups:

@@ -84,7 +84,7 @@ def mast_ruleset(translation: Translation) -> MastRuleset:
         said = outcome.eroute.said
         if outcome.kind == Kind.REFUSED.value:
             pass
-        elif outcome.treatment.templates and weight != Weight.ASK:
+        elif outcome.treatment.steps and weight != Weight.ASK:
             saref = sarefs.setdefault(outcome.eroute.saids, SAREF_FIRST + len(sarefs))
             if saref <= SAREF_LAST:
                 verdict = MastVerdict.MARK

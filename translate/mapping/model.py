@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from ..klips.eroute import Eroute
+from ..klips.said import SA_INT
 from ..net import IPPROTO_ESP, Prefix, Selector
-from ..xfrm.model import Direction, Policy, Template
+from ..xfrm.model import Direction, Mode, Policy, Template
 
 POLICIES_PER_PLACE: Final = 2
 """Priorities taken by one eroute: its exemptions first, then the eroute itself."""
@@ -94,22 +95,42 @@ class Shield(NamedTuple):
     action: str
 
 
-class Treatment(NamedTuple):
-    """What a rule decided for an eroute, before it is given a priority.
+class Step(NamedTuple):
+    """The form of one template: what is the same for all groups of one kind.
 
-    ``inbound`` are the templates of the mirrored policies, ``None`` for no inbound policies;
-    ``forwarded`` tells whether there is a ``fwd`` policy too.  ``weight`` is how much protection
-    the treatment gives (see :class:`Weight`).
+    ``optional`` is ``level use`` in the inbound policies; outbound it is always required.
+    """
+
+    protocol: int
+    mode: str
+    optional: bool
+
+
+class Treatment(NamedTuple):
+    """What a rule decided for all eroutes of one kind.
+
+    ``steps`` are the forms of the templates, none for a shunt that does not ask.  ``inbound``
+    tells whether there are mirrored policies, ``forwarded`` whether ``fwd`` is among them.
+    ``weight`` is how much protection the treatment gives (see :class:`Weight`).  ``local`` is
+    this gateway's end of a tunnel, 0 when it is left to the kernel; ``by_spi`` lets outbound
+    templates name the SPI.
     """
 
     kind: str
     rule: str
     action: str
-    templates: tuple[Template, ...]
-    inbound: tuple[Template, ...] | None
+    steps: tuple[Step, ...]
+    inbound: bool
     forwarded: bool
     weight: int
     codes: tuple[str, ...]
+    local: int = 0
+    by_spi: bool = False
+
+    @property
+    def asks_inbound(self) -> bool:
+        """Whether a packet coming in in clear would be dropped."""
+        return self.inbound and any(not step.optional for step in self.steps)
 
 
 class Weight(NamedTuple):
@@ -125,13 +146,14 @@ class Outcome(NamedTuple):
     """What became of one eroute.
 
     ``selectors`` are usually the one of the eroute; none when it is carried by another eroute or
-    not at all, several when a mask with holes was taken apart.  ``reason`` is said for refused
-    and approximated ones.
+    not at all, several when a mask with holes was taken apart.  ``reqid`` is that of its
+    templates.  ``reason`` is said for what is refused.
     """
 
     eroute: Eroute
     treatment: Treatment
     selectors: tuple[Selector, ...]
+    reqid: int = 0
     shields: tuple[Shield, ...] = ()
     priority: int = 0
     reason: str = ""
@@ -142,41 +164,47 @@ class Outcome(NamedTuple):
         return self.treatment.kind
 
     @property
+    def templates(self) -> tuple[tuple[Template, ...], tuple[Template, ...]]:
+        """The templates of the outbound and of the inbound policies."""
+        steps = self.treatment.steps
+        if not steps:
+            return (), ()
+        saids, local, reqid = self.eroute.saids, self.treatment.local, self.reqid
+        shunt = saids[0].protocol == SA_INT
+        outer = self.eroute.selector.family if shunt else saids[0].family
+        remote = saids[0].destination
+        spis = {said.protocol: said.spi for said in saids} if self.treatment.by_spi else {}
+        out: list[Template] = []
+        inward: list[Template] = []
+        for protocol, mode, optional in steps:
+            here, there = (local, remote) if mode == TUNNEL_MODE else (0, 0)
+            spi = spis.get(protocol, 0)
+            out.append(Template(protocol, mode, outer, here, there, reqid, spi))
+            inward.append(Template(protocol, mode, outer, there, here, reqid, 0, optional))
+        return tuple(out), tuple(inward)
+
+    @property
     def policies(self) -> tuple[Policy, ...]:
         """The policies of this eroute, built anew at each call: kept, they would fill memory."""
-        found: list[Policy] = []
         priority = self.priority
-        for shield in self.shields:
-            found.append(
-                Policy(shield.direction, shield.selector, priority - 1, action=shield.action)
-            )
-        _, _, action, templates, inbound, forwarded, _, _ = self.treatment
-        new = tuple.__new__  # 300 000 policies: half the price of calling Policy
+        found = [
+            Policy(shield.direction, shield.selector, priority - 1, action=shield.action)
+            for shield in self.shields
+        ]
+        out, inward = self.templates
+        treatment = self.treatment
         for selector in self.selectors:
-            found.append(
-                new(
-                    Policy,
-                    (OUT, selector, priority, action, templates, (0, 0), 0, None, 0, 0, "main"),
-                )
-            )
-            if inbound is None:
-                continue
-            mirror = new(
-                Selector, (selector[1], selector[0], selector[2], selector[4], selector[3])
-            )
-            found.append(
-                new(Policy, (IN, mirror, priority, "allow", inbound, (0, 0), 0, None, 0, 0, "main"))
-            )
-            if forwarded:
-                found.append(
-                    new(
-                        Policy,
-                        (FWD, mirror, priority, "allow", inbound, (0, 0), 0, None, 0, 0, "main"),
-                    )
-                )
+            found.append(Policy(OUT, selector, priority, treatment.action, out))
+            if treatment.inbound:
+                mirror = selector.mirrored()
+                found.append(Policy(IN, mirror, priority, ALLOW, inward))
+                if treatment.forwarded:
+                    found.append(Policy(FWD, mirror, priority, ALLOW, inward))
         return tuple(found)
 
 
+TUNNEL_MODE: Final = Mode.TUNNEL.value
+TRANSPORT_MODE: Final = Mode.TRANSPORT.value
 OUT: Final = Direction.OUT.value
 IN: Final = Direction.IN.value
 FWD: Final = Direction.FWD.value

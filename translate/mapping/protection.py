@@ -12,8 +12,20 @@ from typing import Final, NamedTuple
 
 from ..klips.said import PREFIX_OF, SA_IPIP, Said
 from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP
-from ..xfrm.model import Mode, Template
-from .model import ALLOW, BLOCK, Inbound, Kind, Options, Rule, TemplateBy, Treatment, Weight
+from .model import (
+    ALLOW,
+    BLOCK,
+    TRANSPORT_MODE,
+    TUNNEL_MODE,
+    Inbound,
+    Kind,
+    Options,
+    Rule,
+    Step,
+    TemplateBy,
+    Treatment,
+    Weight,
+)
 
 TUNNEL: Final = Rule(
     name="tunnel",
@@ -77,7 +89,6 @@ class _Group(NamedTuple):
 
     tunnel: Said | None
     protocols: tuple[int, ...]
-    spis: dict[int, int]
     assumed: bool
 
 
@@ -92,45 +103,21 @@ def take_apart(saids: Sequence[Said], assume: tuple[int, ...]) -> _Group | None:
     if any(said.family != saids[0].family for said in rest):
         return None
     if tunnel is not None and not protocols:
-        return _Group(tunnel, assume, {}, assumed=True)
-    return _Group(tunnel, protocols, {said.protocol: said.spi for said in rest}, assumed=False)
-
-
-TUNNEL_MODE: Final = Mode.TUNNEL.value
-_new: Final = tuple.__new__
-"""Builds a NamedTuple at half the price of calling its class; there is one for each eroute."""
-
-
-class _Shape(NamedTuple):
-    """What all groups of one kind share: a treatment without templates, and the templates' form.
-
-    ``steps`` are protocol, mode and whether it is optional inbound; ``None`` when refused.
-    """
-
-    treatment: Treatment
-    steps: tuple[tuple[int, str, bool], ...] | None
-    local: int
-
-
-class _Known(NamedTuple):
-    """A treatment already made, and the family of the eroutes that it is for."""
-
-    family: int
-    treatment: Treatment
+        return _Group(tunnel, assume, assumed=True)
+    return _Group(tunnel, protocols, assumed=False)
 
 
 class Protection:
-    """Treatments of protecting eroutes, one for each group, remembered."""
+    """Treatments of protecting eroutes, one for each kind of group, and the reqids of groups."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.local = {}
+        self.local: dict[int, int] = {}
         for family, address in options.local:
             # Two addresses of one family: which of them faced the peer is not known.
             self.local[family] = 0 if family in self.local else address
         self.reqids: dict[tuple[Said, ...], int] = {}
-        self._shapes: dict[tuple[object, ...], _Shape] = {}
-        self._known: tuple[dict[tuple[Said, ...], _Known], ...] = ({}, {})
+        self._kinds: dict[tuple[object, ...], Treatment] = {}
 
     def reqid(self, saids: tuple[Said, ...]) -> int:
         """The reqid of a group: numbered as the groups come, or the one that the user gave."""
@@ -147,66 +134,43 @@ class Protection:
         ``mirrors_itself`` tells that the selector and its mirror image meet: then packets that
         set out from here match the inbound policies too, which must not ask for protection.
         """
-        known = self._known[mirrors_itself].get(saids)
-        if known is not None and known.family == family:
-            return known.treatment
-        made = self._make(saids, family, mirrors_itself)
-        self._known[mirrors_itself][saids] = _Known(family, made)
-        return made
+        key: tuple[object, ...] = (
+            saids[0][0] if len(saids) == 1 else tuple([(said[0], said[2]) for said in saids]),
+            saids[0][2],
+            family,
+            mirrors_itself,
+        )
+        known = self._kinds.get(key)
+        if known is None:
+            known = self._kinds[key] = self._make(saids, family, mirrors_itself)
+        return known
 
     def _make(self, saids: tuple[Said, ...], family: int, mirrors_itself: bool) -> Treatment:
-        """Fill the addresses, SPIs and the reqid of one group into the shape of its kind."""
-        first = saids[0]
-        key = (tuple([said[0] for said in saids]), first[2], family, mirrors_itself)
-        shape = self._shapes.get(key)
-        if shape is None:
-            shape = self._shapes[key] = self._shape(saids, family, mirrors_itself)
-        if shape.steps is None:
-            return shape.treatment
-        spis = {said.protocol: said.spi for said in saids} if self._by_spi else {}
-        reqid = self.reqid(saids)
-        outer, local, remote = first[2], shape.local, first[3]
-        out: list[Template] = []
-        inward: list[Template] = []
-        for protocol, mode, optional in shape.steps:
-            here, there = (local, remote) if mode == TUNNEL_MODE else (0, 0)
-            spi = spis.get(protocol, 0)
-            out.append(_new(Template, (protocol, mode, outer, here, there, reqid, spi, False)))
-            inward.append(_new(Template, (protocol, mode, outer, there, here, reqid, 0, optional)))
-        kind, rule, action, _, _, forwarded, weight, codes = shape.treatment
-        return _new(
-            Treatment,
-            (kind, rule, action, tuple(out), tuple(inward), forwarded, weight, codes),
-        )
-
-    def _shape(self, saids: tuple[Said, ...], family: int, mirrors_itself: bool) -> _Shape:
-        """Everything that groups of one kind have in common."""
         group = take_apart(saids, self.options.assume)
         if group is None or (group.tunnel is None and saids[0].family != family):
-            refused = Treatment(
+            return Treatment(
                 Kind.REFUSED.value,
                 GROUP.name,
                 BLOCK,
                 (),
-                None,
+                False,
                 False,
                 Weight.BLOCK,
                 ("ET217", "ET222"),
             )
-            return _Shape(refused, None, 0)
         strict = self.options.inbound is Inbound.STRICT
         tunnelled = group.tunnel is not None
         local = self.local.get(saids[0].family, 0) if tunnelled else 0
         steps = tuple(
-            (
+            Step(
                 protocol,
-                TUNNEL_MODE if tunnelled and place == 0 else Mode.TRANSPORT.value,
+                TUNNEL_MODE if tunnelled and place == 0 else TRANSPORT_MODE,
                 not strict or mirrors_itself or protocol == IPPROTO_COMP,
             )
             for place, protocol in enumerate(group.protocols)
         )
         compressed = group.protocols == (IPPROTO_COMP,)
-        codes = [
+        codes = tuple(
             code
             for code, holds in (
                 ("ET201", tunnelled and not local),
@@ -217,18 +181,19 @@ class Protection:
                 ("ET213", strict and mirrors_itself),
             )
             if holds
-        ]
-        treatment = Treatment(
+        )
+        return Treatment(
             Kind.NOTED.value if codes else Kind.EXACT.value,
             self._rule(group).name,
             ALLOW,
-            (),
-            (),
+            steps,
+            True,
             tunnelled,
             Weight.PASS if compressed else Weight.PROTECT,
-            tuple(codes),
+            codes,
+            local,
+            self._by_spi and not group.assumed,
         )
-        return _Shape(treatment, steps, local)
 
     @property
     def _by_spi(self) -> bool:

@@ -17,8 +17,17 @@ from ..klips.said import (
     SPI_TRAPSUBNET,
 )
 from ..net import IPPROTO_ESP
-from ..xfrm.model import Mode, Template
-from .model import ALLOW, BLOCK, Inbound, Kind, Rule, Treatment, Weight
+from .model import (
+    ALLOW,
+    BLOCK,
+    TRANSPORT_MODE,
+    Inbound,
+    Kind,
+    Rule,
+    Step,
+    Treatment,
+    Weight,
+)
 
 PASS: Final = Rule(
     name="pass",
@@ -135,43 +144,33 @@ RULES: Final = (
 )
 
 
-def trap_template(family: int, reqid: int) -> Template:
-    """A template that no SA fits: ESP transport with a reqid of its own (ip-xfrm(8))."""
-    return Template(IPPROTO_ESP, Mode.TRANSPORT.value, family, reqid=reqid)
+TRAP_STEP: Final = Step(IPPROTO_ESP, TRANSPORT_MODE, optional=False)
+"""A template that no SA fits: ESP in transport mode, with a reqid of its own (ip-xfrm(8))."""
 
 
-def shunt_treatments(inbound: Inbound, reqid: int, *, reject_rule: bool) -> dict[object, Treatment]:
-    """The treatment of every shunt, by ``(SPI, family)``; made once for a whole table."""
-    table: dict[object, Treatment] = {}
-    holes = () if inbound is Inbound.STRICT else None
+def shunt_treatments(inbound: Inbound, *, reject_rule: bool) -> dict[object, Treatment]:
+    """The treatment of every shunt, by SPI or by name; made once for a whole table."""
     noted, exact = Kind.NOTED.value, Kind.EXACT.value
-    for family in (4, 6):
-        trap = (trap_template(family, reqid),)
-
-        def asking(
-            rule: Rule, trap: tuple[Template, ...] = trap, codes: tuple[str, ...] = ("ET203",)
-        ) -> Treatment:
-            return Treatment(noted, rule.name, ALLOW, trap, None, False, Weight.ASK, codes)
-
-        passing = Treatment(exact, PASS.name, ALLOW, (), holes, True, Weight.PASS, ())
-        table[SPI_PASS, family] = passing
-        table["passthrough", family] = passing._replace(
-            kind=noted, rule=PASSTHROUGH.name, codes=("ET205",)
-        )
-        blocking = Treatment(exact, DROP.name, BLOCK, (), None, False, Weight.BLOCK, ())
-        table[SPI_DROP, family] = blocking
-        table[SPI_REJECT, family] = blocking._replace(
+    holes = inbound is Inbound.STRICT
+    passing = Treatment(exact, PASS.name, ALLOW, (), holes, True, Weight.PASS, ())
+    blocking = Treatment(exact, DROP.name, BLOCK, (), False, False, Weight.BLOCK, ())
+    asking = Treatment(
+        noted, TRAP.name, ALLOW, (TRAP_STEP,), False, False, Weight.ASK, ("ET203",)
+    )
+    return {
+        SPI_PASS: passing,
+        "passthrough": passing._replace(kind=noted, rule=PASSTHROUGH.name, codes=("ET205",)),
+        SPI_DROP: blocking,
+        SPI_REJECT: blocking._replace(
             kind=noted if reject_rule else Kind.APPROXIMATED.value,
             rule=REJECT.name,
             codes=("ET204",),
-        )
-        table["unknown", family] = blocking._replace(
-            kind=noted, rule=UNKNOWN.name, codes=("ET206",)
-        )
-        table["unreadable", family] = blocking._replace(
+        ),
+        "unknown": blocking._replace(kind=noted, rule=UNKNOWN.name, codes=("ET206",)),
+        "unreadable": blocking._replace(
             kind=Kind.REFUSED.value, rule=UNREADABLE.name, codes=("ET222",)
-        )
-        table[SPI_TRAP, family] = asking(TRAP)
-        table[SPI_TRAPSUBNET, family] = asking(TRAPSUBNET)
-        table[SPI_HOLD, family] = asking(HOLD)
-    return table
+        ),
+        SPI_TRAP: asking,
+        SPI_TRAPSUBNET: asking._replace(rule=TRAPSUBNET.name),
+        SPI_HOLD: asking._replace(rule=HOLD.name),
+    }

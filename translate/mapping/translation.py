@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Final
 
 from ..diagnostics import Diagnostic, Severity
 from ..klips.eroute import SOURCE_BYTE_8, Eroute, Form
 from ..klips.host import KlipsHost
 from ..klips.lookup import row_of
 from ..klips.said import SA_INT, SPI_HOLD, SPI_PASS, SPI_REJECT
-from ..net import IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
+from ..net import ALL_ONES, IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
 from ..xfrm.model import FirewallRule, Policy
 from . import findings
 from .exemptions import discovery_shields, ike_shields, intersection
@@ -140,43 +142,35 @@ class _Mapper:
         self.options = options
         self.protection = Protection(options)
         self.holes = _holes(host)
-        trap_reqid = options.reqid_base if options.reqid is None else options.reqid
-        self.shunts = shunt_treatments(
-            options.inbound, trap_reqid, reject_rule=options.reject_rule
-        )
-        self._noted: dict[Treatment, Treatment] = {}
+        self.trap_reqid = options.reqid_base if options.reqid is None else options.reqid
+        self.shunts = shunt_treatments(options.inbound, reject_rule=options.reject_rule)
 
     def draft(self, eroute: Eroute) -> _Draft:
         """The treatment and the selectors, before anything is known of other eroutes."""
-        selector = eroute.selector
+        selector = eroute[0]
         treatment = self._treatment(eroute)
-        source, destination = selector[0], selector[1]
-        lengths = LENGTH_OF_MASK[source[0]]
-        if source[2] not in lengths or destination[2] not in lengths:
+        (family, near, near_mask), (_, far, far_mask) = selector[0], selector[1]
+        lengths = LENGTH_OF_MASK[family]
+        if near_mask not in lengths or far_mask not in lengths:
             return self._with_holes(eroute, treatment)
         selectors = (selector,)
-        reason = ""
-        if source[1] & ~source[2] or destination[1] & ~destination[2]:
+        if near & ~near_mask or far & ~far_mask:
             selectors = (
-                selector._replace(source=source.network, destination=destination.network),
+                selector._replace(
+                    source=selector.source.network, destination=selector.destination.network
+                ),
             )
             treatment = _add(treatment, "ET208", Kind.NOTED)
-        if source[0] == 6 and source[1] >> SOURCE_BYTE_8 & 0xFF and eroute.form != Form.COMMAND:
+        if family == 6 and near >> SOURCE_BYTE_8 & 0xFF and eroute.form != Form.COMMAND:
             treatment = _add(treatment, "ET209", Kind.NOTED)
         if selector[3] or selector[4]:
             treatment, selectors = _with_ports(treatment, selectors)
         if self.options.routed:
             selectors = self._scoped(selectors)
-        elif treatment.kind == Kind.EXACT.value:
-            treatment = self._unscoped(treatment)
-        return treatment, selectors, reason
-
-    def _unscoped(self, treatment: Treatment) -> Treatment:
-        """Exact for what went into ipsecN; what did not is not known."""
-        noted = self._noted.get(treatment)
-        if noted is None:
-            noted = self._noted[treatment] = _add(treatment, "ET214", Kind.NOTED)
-        return noted
+        elif treatment[0] == "exact":
+            # Exact for what went into ipsecN; what did not is not known.
+            treatment = _add(treatment, "ET214", Kind.NOTED)
+        return treatment, selectors, ""
 
     def _scoped(self, selectors: tuple[Selector, ...]) -> tuple[Selector, ...]:
         """Only what was routed into ipsecN."""
@@ -191,30 +185,31 @@ class _Mapper:
     def _treatment(self, eroute: Eroute) -> Treatment:
         selector, saids = eroute[0], eroute[1]
         said = saids[0]
-        family = selector[0][0]
-        if eroute.defect:
-            return self.shunts["unreadable", family]
+        if eroute[6]:
+            return self.shunts["unreadable"]
         if said[0] == SA_INT:
-            return self.shunts.get((said[1], family)) or self.shunts["unknown", family]
-        if said.unknown:
-            return self.shunts["unknown", family]
-        if said.is_passthrough:
-            return self.shunts["passthrough", family]
-        mirrors = self._mirrors_itself(selector)
+            return self.shunts.get(said[1]) or self.shunts["unknown"]
+        if said[4]:
+            return self.shunts["unknown"]
+        if not said[1] and said.is_passthrough:
+            return self.shunts["passthrough"]
+        source, destination = selector[0], selector[1]
+        family = source[0]
+        # Only a selector whose ends overlap can meet its own mirror image.
+        mirrors = not (source[1] ^ destination[1]) & source[2] & destination[2]
+        if mirrors:
+            mirrors = self._mirrors_itself(selector)
         treatment = self.protection.treatment(saids, family, mirrors_itself=mirrors)
-        if treatment.inbound is not None and not treatment.forwarded:
+        if treatment[4] and not treatment[5]:
             # Transport mode writes no new destination: the SA is for edst, the packet goes on to
             # wherever it was going.
-            destination = selector[1]
-            if destination.mask != _host_mask(family) or destination.address != said.destination:
+            if destination[2] != ALL_ONES[family] or destination[1] != said[3]:
                 treatment = _add(treatment, "ET210", Kind.APPROXIMATED)
         return treatment
 
     def _mirrors_itself(self, selector: Selector) -> bool:
         """Whether packets that set out from here look like ones that come in."""
         source, destination = selector[0], selector[1]
-        if (source[1] ^ destination[1]) & source[2] & destination[2]:
-            return False
         if not selector.overlaps(selector.mirrored()):
             return False
         shared = intersection(source.network, destination.network)
@@ -247,15 +242,24 @@ class _Mapper:
         """Add the priority and the exemptions; block what had to be refused."""
         treatment, selectors, reason = draft
         if refused:
-            blocked = self.shunts["unreadable", eroute.selector.family]
-            treatment = blocked._replace(rule=treatment.rule, codes=(*treatment.codes, "ET222"))
+            treatment = self.shunts["unreadable"]._replace(
+                rule=treatment.rule, codes=(*treatment.codes, "ET222")
+            )
             reason = "it would pass in clear what KLIPS may have protected"
+        reqid = 0
+        if treatment[3]:
+            shunt = eroute[1][0][0] == SA_INT
+            reqid = self.trap_reqid if shunt else self.protection.reqid(eroute[1])
         shields: tuple[Shield, ...] = ()
-        if treatment.weight != Weight.PASS and selectors and treatment.kind != Kind.REFUSED.value:
+        if treatment[6] and selectors and treatment[0] != "refused":
             shields = ike_shields(eroute, treatment, self.options.local)
-            if eroute.selector[0][0] == 6:
+            if eroute[0][0][0] == 6:
                 shields += discovery_shields(eroute.selector, treatment)
-        return Outcome(eroute, treatment, selectors, shields, priority, reason)
+        return _new(Outcome, (eroute, treatment, selectors, reqid, shields, priority, reason))
+
+
+_new: Final = tuple.__new__
+"""Builds a NamedTuple at half the price of calling its class; there is one for each eroute."""
 
 
 def _with_ports(
@@ -285,13 +289,10 @@ def _holes(host: KlipsHost) -> set[tuple[Prefix, Prefix]]:
     }
 
 
-def _host_mask(family: int) -> int:
-    return 0xFFFFFFFF if family == 4 else (1 << 128) - 1
-
-
 _BADNESS = {kind.value: place for place, kind in enumerate(Kind)}
 
 
+@cache
 def _add(treatment: Treatment, code: str, kind: Kind) -> Treatment:
     """The treatment with one more thing to know; never better than it was."""
     worse = max(treatment.kind, kind.value, key=lambda k: _BADNESS[k])

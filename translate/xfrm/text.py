@@ -212,10 +212,18 @@ def template_arguments(template: Template) -> str:
     source = format_address(template.family, template.source)
     destination = format_address(template.family, template.destination)
     spi = f" spi {template.spi:#010x}" if template.spi else ""
-    level = " level use" if template.optional else ""
+    return template_words(
+        source, destination, f"{name}{spi}", template.reqid, template.mode, template.optional
+    )
+
+
+def template_words(
+    source: str, destination: str, protocol: str, reqid: int, mode: str, optional: bool
+) -> str:
+    """A template of parts already printed; ``protocol`` may have the SPI behind it."""
+    level = " level use" if optional else ""
     return (
-        f"tmpl src {source} dst {destination} proto {name}{spi}"
-        f" reqid {template.reqid} mode {template.mode}{level}"
+        f"tmpl src {source} dst {destination} proto {protocol} reqid {reqid} mode {mode}{level}"
     )
 
 
