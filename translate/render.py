@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import jinja2
 
     from .mapping.translation import Translation
-    from .xfrm.model import Policy
+    from .xfrm.model import Policy, Template
 
 
 class Target(StrEnum):
@@ -155,7 +155,8 @@ def render_user_template(page: Page, path: Path) -> Iterator[str]:
     Raises :class:`RenderError`, also while the pieces are taken, and ``OSError``.
     """
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined,
@@ -177,6 +178,7 @@ def render_user_template(page: Page, path: Path) -> Iterator[str]:
 
 
 _PIECES: Final = 2000
+_ANY: Final = "0.0.0.0"  # noqa: S104 - the template of any address
 
 
 def _in_blocks(template: jinja2.Template, context: dict[str, object]) -> Iterator[str]:
@@ -261,7 +263,7 @@ def outcome_lines(outcome: Outcome, command: str) -> str:
         remote = inet_ntop(AF_INET, said[3].to_bytes(4))
         for step, mode, optional in treatment[3]:
             name = TEMPLATE_PROTOCOLS[step]
-            here, there = (local, remote) if mode == TUNNEL_MODE else ("0.0.0.0", "0.0.0.0")
+            here, there = (local, remote) if mode == TUNNEL_MODE else (_ANY, _ANY)
             out = f"{out} {template_words(here, there, name, reqid, mode, False)}"
             inward = f"{inward} {template_words(there, here, name, reqid, mode, optional)}"
     near, far = PREFIX_TEXTS[source], PREFIX_TEXTS[destination]
@@ -293,7 +295,7 @@ def to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=True, sort_keys=True)
 
 
-def policy_json(policy: Any) -> dict[str, object]:
+def policy_json(policy: Policy) -> dict[str, object]:
     """A policy as the JSON form has it."""
     selector = policy.selector
     document: dict[str, object] = {
@@ -310,7 +312,7 @@ def policy_json(policy: Any) -> dict[str, object]:
     return document
 
 
-def _template_json(template: Any) -> dict[str, object]:
+def _template_json(template: Template) -> dict[str, object]:
     from .net import format_address
 
     return {
@@ -346,9 +348,7 @@ def eroute_json(outcome: Outcome) -> dict[str, object]:
         "rule": treatment.rule,
         "findings": list(treatment.codes),
         "reason": outcome.reason,
-        "policies": [
-            policy_json(policy) for policy in outcome.policies
-        ],
+        "policies": [policy_json(policy) for policy in outcome.policies],
     }
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
 from eroute_translate.net import MASK_OF_LENGTH, WIDTH, Packet, Prefix, Selector, parse_prefix
-from eroute_translate.xfrm.lookup import PolicyIndex, Verdict, lookup, matches, port_masks
+from eroute_translate.xfrm.lookup import PolicyIndex, Verdict, lookup, matches
 from eroute_translate.xfrm.model import Policy, Template
 from eroute_translate.xfrm.text import key_arguments, policy_arguments, read_policies
 
@@ -212,7 +212,7 @@ def packed(family: int, address: int) -> bytes:
 def pack_policy(policy: Policy, direction: int | None = None) -> bytes:
     """Pack a struct xfrm_userpolicy_info (facts 1.2)."""
     source, destination, protocol, source_port, destination_port = policy.selector
-    source_mask, destination_mask = port_masks(policy)
+    source_mask, destination_mask = policy.full_port_masks
     selector = struct.pack(
         "=16s16sHHHHHBBB3xiI",
         packed(source.family, destination.address),
@@ -351,7 +351,7 @@ def random_policies(dice: random.Random, family: int, count: int, device: int) -
         )
         index = 8 * (number + 1) + _DIRECTIONS[policy.direction]
         # No masks and masks of all zeros on port 0 are the same key to the kernel.
-        key = policy._replace(port_masks=port_masks(policy)).key
+        key = policy._replace(port_masks=policy.full_port_masks).key
         policies.setdefault(key, policy._replace(index=index))
     return list(policies.values())
 

@@ -25,7 +25,7 @@ def parse_ipv4(text: str) -> int:
     Raises ``ValueError``, also for host names: a translation must not depend on a DNS server.
     """
     if _HEX_ADDRESS.match(text):
-        return int(text[2:], 16)
+        return int(text, 16)
     if _HOST_ORDER.match(text):
         raise ValueError(f"{text!r} is in the byte order of the old host; write it as 0x")
     parts = text.split(".")

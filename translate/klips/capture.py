@@ -15,7 +15,8 @@ LINE_LIMIT: Final = 16_384
 """Bytes of the longest line that is read.  The longest row KLIPS can print has some 400."""
 
 _ESCAPE: Final = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|"
+    r"[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]")
 _OVERSTRIKE: Final = re.compile(r"[^\x08]\x08")

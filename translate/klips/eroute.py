@@ -1,4 +1,7 @@
-"""One eroute, and how KLIPS prints it (ipsec_eroute(5); ipsec_radij.c:ipsec_rj_walker_procprint)."""
+"""One eroute, and how KLIPS prints it (ipsec_eroute(5); ipsec_radij.c).
+
+The printer of the kernel is ipsec_rj_walker_procprint.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Eroute(NamedTuple):
     selector: Selector
     saids: tuple[Said, ...]
     span: Span
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]  # hides tuple.count
     identities: tuple[str, str] | None = None
     form: str = "proc"
     defect: str = ""

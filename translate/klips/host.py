@@ -73,9 +73,7 @@ def _report_others(
             if listing is taken:
                 continue
             lost.extend(
-                UnreadRow(*eroute.span)
-                for eroute in listing.eroutes
-                if eroute.selector not in held
+                UnreadRow(*eroute.span) for eroute in listing.eroutes if eroute.selector not in held
             )
             lost.extend(listing.unread)
     number = listings.index(taken) + 1

@@ -73,7 +73,8 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
     """
     match = ROW.match(row.text)
     if match is None:
-        return _unreadable(row, collector)
+        _report_unreadable(row, collector)
+        return None
     problems: list[_Refusal] = []
     match = _without_tail(match, problems)
     count = _count(match, problems)
@@ -138,7 +139,7 @@ def _assemble(
     return Eroute(selector, saids, row.span, count, tail.identities, form)
 
 
-def _unreadable(row: RowText, collector: Collector) -> None:
+def _report_unreadable(row: RowText, collector: Collector) -> None:
     text = row.text
     stripped = text.lstrip()
     cut = "=>" not in text
@@ -258,7 +259,9 @@ def _end(match: re.Match[str], name: str) -> tuple[Prefix, int]:
             max(end, start + 1),
             f"the {name} has no mask" if text else f"the {name} is missing",
             "ADDRESS/BITS",
-            "" if text else "an IPv6 row with a destination port is printed like this; "
+            ""
+            if text
+            else "an IPv6 row with a destination port is printed like this; "
             "take the eroute from the script or the configuration that made it",
         )
     family = 6 if ":" in address else 4
@@ -279,7 +282,7 @@ def _end(match: re.Match[str], name: str) -> tuple[Prefix, int]:
         port = int(port_text)
     prefix = Prefix(family, value, mask)
     if family == 6:
-        _check_ipv6(prefix, name, start, end, port)
+        _check_ipv6(prefix, name, start, end)
     return prefix, port
 
 
@@ -341,7 +344,7 @@ def _mask(family: int, text: str, name: str, start: int) -> int:
     )
 
 
-def _check_ipv6(prefix: Prefix, name: str, start: int, end: int, port: int) -> None:
+def _check_ipv6(prefix: Prefix, name: str, start: int, end: int) -> None:
     """Refuse what the kernel's printer hides (goodmask.c:mask6tobits stops at the first hole)."""
     length = prefix.length
     if length is None or not prefix.has_host_bits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
 from ..klips.eroute import Eroute
@@ -133,7 +133,7 @@ class Treatment(NamedTuple):
         return self.inbound and any(not step.optional for step in self.steps)
 
 
-class Weight(NamedTuple):
+class Weight(IntEnum):
     """How safe a verdict is; the larger the safer.  The safer one wins where nobody can tell."""
 
     PASS = 0

@@ -145,9 +145,7 @@ def _nested_masks(index: Crossings) -> bool:
     return all(wide & fine == wide for wide, fine in zip(masks, masks[1:], strict=False))
 
 
-def _swapped(
-    crossing: Crossing, members: Sequence[int], treatments: Sequence[Treatment]
-) -> bool:
+def _swapped(crossing: Crossing, members: Sequence[int], treatments: Sequence[Treatment]) -> bool:
     """Whether the row that the tree prefers less must have the lower number."""
     if crossing.relation is Relation.SECOND:
         return True

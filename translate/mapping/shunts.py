@@ -154,9 +154,7 @@ def shunt_treatments(inbound: Inbound, *, reject_rule: bool) -> dict[object, Tre
     holes = inbound is Inbound.STRICT
     passing = Treatment(exact, PASS.name, ALLOW, (), holes, True, Weight.PASS, ())
     blocking = Treatment(exact, DROP.name, BLOCK, (), False, False, Weight.BLOCK, ())
-    asking = Treatment(
-        noted, TRAP.name, ALLOW, (TRAP_STEP,), False, False, Weight.ASK, ("ET203",)
-    )
+    asking = Treatment(noted, TRAP.name, ALLOW, (TRAP_STEP,), False, False, Weight.ASK, ("ET203",))
     return {
         SPI_PASS: passing,
         "passthrough": passing._replace(kind=noted, rule=PASSTHROUGH.name, codes=("ET205",)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from ..diagnostics import Diagnostic, Severity
+from ..diagnostics import Diagnostic
 from ..klips.eroute import SOURCE_BYTE_8, Eroute, Form
 from ..klips.host import KlipsHost
 from ..klips.lookup import row_of
@@ -153,7 +153,7 @@ class _Mapper:
         lengths = LENGTH_OF_MASK[family]
         if near_mask not in lengths or far_mask not in lengths:
             return self._with_holes(eroute, treatment)
-        selectors = (selector,)
+        selectors: tuple[Selector, ...] = (selector,)
         if near & ~near_mask or far & ~far_mask:
             selectors = (
                 selector._replace(
@@ -203,8 +203,8 @@ class _Mapper:
         if treatment[4] and not treatment[5]:
             # Transport mode writes no new destination: the SA is for edst, the packet goes on to
             # wherever it was going.
-            if destination[2] != ALL_ONES[family] or destination[1] != said[3]:
-                treatment = _add(treatment, "ET210", Kind.APPROXIMATED)
+            here = destination[2] == ALL_ONES[family] and destination[1] == said[3]
+            treatment = treatment if here else _add(treatment, "ET210", Kind.APPROXIMATED)
         return treatment
 
     def _mirrors_itself(self, selector: Selector) -> bool:
@@ -220,9 +220,9 @@ class _Mapper:
 
     def _with_holes(self, eroute: Eroute, treatment: Treatment) -> _Draft:
         selector = eroute.selector
-        if eroute.said.protocol == SA_INT and eroute.said.spi == SPI_HOLD:
-            if is_kernel_hold(selector):
-                return _add(treatment, "ET221", Kind.NOTED), (host_pair(selector),), ""
+        holding = eroute.said.protocol == SA_INT and eroute.said.spi == SPI_HOLD
+        if holding and is_kernel_hold(selector):
+            return _add(treatment, "ET221", Kind.NOTED), (host_pair(selector),), ""
         count = prefix_count(selector.source) * prefix_count(selector.destination)
         if count > self.options.mask_limit:
             reason = (

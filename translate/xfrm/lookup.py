@@ -44,7 +44,6 @@ _PORTS: Final = frozenset(
         IPPROTO_UDPLITE,
     }
 )
-_FULL: Final = 0xFFFF
 
 
 def flow_ports(packet: Packet) -> tuple[int, int]:
@@ -59,17 +58,6 @@ def flow_ports(packet: Packet) -> tuple[int, int]:
     if packet.protocol == IPPROTO_MH:
         return packet.source_port, 0
     return 0, 0
-
-
-def port_masks(policy: Policy) -> tuple[int, int]:
-    """Return the masks of both ports: as given, or all ones where the port is not 0."""
-    if policy.port_masks is not None:
-        return policy.port_masks
-    selector = policy.selector
-    return (
-        _FULL if selector.source_port else 0,
-        _FULL if selector.destination_port else 0,
-    )
 
 
 class Mismatch(StrEnum):
@@ -112,7 +100,7 @@ def mismatch(
         return Mismatch.DESTINATION
     if (source.address ^ packet.source) & source.mask:
         return Mismatch.SOURCE
-    source_mask, destination_mask = port_masks(policy)
+    source_mask, destination_mask = policy.full_port_masks
     if source_mask or destination_mask:
         flow_source, flow_destination = flow_ports(packet)
         if (destination_port ^ flow_destination) & destination_mask:
@@ -293,7 +281,7 @@ class PolicyIndex:
             shape = _Shape(
                 selector.source.mask,
                 selector.destination.mask,
-                *port_masks(policy),
+                *policy.full_port_masks,
                 not selector.protocol,
                 policy.mark[1],
             )

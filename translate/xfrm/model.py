@@ -77,17 +77,33 @@ class Policy(NamedTuple):
     ptype: str = "main"
 
     @property
-    def key(self) -> tuple[object, ...]:
+    def full_port_masks(self) -> tuple[int, int]:
+        """The masks of both ports as the kernel has them."""
+        if self.port_masks is not None:
+            return self.port_masks
+        selector = self.selector
+        return (
+            0xFFFF if selector.source_port else 0,
+            0xFFFF if selector.destination_port else 0,
+        )
+
+    @property
+    def key(self) -> PolicyKey:
         """What the kernel compares to tell two policies apart (xfrm_policy_insert_list)."""
+        value, mask = self.mark
         return (
             self.direction,
             self.selector,
-            self.mark,
-            self.if_id,
-            self.port_masks,
+            self.full_port_masks,
             self.ifindex,
+            (value & mask, mask),
+            self.if_id,
             self.ptype,
         )
+
+
+PolicyKey = tuple[str, Selector, tuple[int, int], int, tuple[int, int], int, str]
+"""Direction, selector, port masks, interface, mark, if_id and type."""
 
 
 class FirewallRule(NamedTuple):

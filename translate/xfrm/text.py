@@ -222,9 +222,7 @@ def template_words(
 ) -> str:
     """A template of parts already printed; ``protocol`` may have the SPI behind it."""
     level = " level use" if optional else ""
-    return (
-        f"tmpl src {source} dst {destination} proto {protocol} reqid {reqid} mode {mode}{level}"
-    )
+    return f"tmpl src {source} dst {destination} proto {protocol} reqid {reqid} mode {mode}{level}"
 
 
 def _direction(direction: str) -> str:
