@@ -20,14 +20,14 @@ from .diagnostics import Diagnostic, Severity, visible
 from .klips.eroute import format_eroute
 from .mapping.mast import MastVerdict, mast_ruleset
 from .mapping.model import BLOCK, TUNNEL_MODE, Kind, Outcome
-from .xfrm.model import TEMPLATE_PROTOCOLS
+from .xfrm.model import TEMPLATE_PROTOCOLS, Policy
 from .xfrm.text import PREFIX_TEXTS, key_arguments, policy_arguments, template_words
 
 if TYPE_CHECKING:
     import jinja2
 
     from .mapping.translation import Translation
-    from .xfrm.model import Policy, Template
+    from .xfrm.model import Template
 
 
 class Target(StrEnum):
@@ -147,6 +147,27 @@ def render(page: Page, target: Target) -> Iterator[str]:
     if target is Target.MAST:
         context |= page.mast_context()
     return _in_blocks(template, context)
+
+
+def render_command(page: Page, *, removing: bool) -> Iterator[str]:
+    """Print the bare commands for one eroute: those that install it, or those that remove it.
+
+    Which policies an eroute had depends on its SAID, which ``--del`` does not name; so the keys
+    of all that it may have had are removed where they are.
+    """
+    removals = [
+        Policy(direction, selector, 0)
+        for outcome in page.translation.outcomes
+        for wanted in outcome.selectors
+        for direction, selector in (
+            ("out", wanted),
+            ("in", wanted.mirrored()),
+            ("fwd", wanted.mirrored()),
+            *((shield.direction, shield.selector) for shield in outcome.shields),
+        )
+    ]
+    template = _environment().get_template("command.sh.j2")
+    return _in_blocks(template, page.context() | {"removing": removing, "removals": removals})
 
 
 def render_user_template(page: Page, path: Path) -> Iterator[str]:

@@ -15,12 +15,20 @@ LINE_LIMIT: Final = 16_384
 """Bytes of the longest line that is read.  The longest row KLIPS can print has some 400."""
 
 _ESCAPE: Final = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|"
-    r"[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
+    r"\x1b(?:\[([0-?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?"
+    r"|[ -/]*[0-~])"
 )
+_PIECE: Final = re.compile(rf"{_ESCAPE.pattern}|[\r\x08\t\x1b]|[^\r\x08\t\x1b]+")
 _CONTROL: Final = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]")
-_OVERSTRIKE: Final = re.compile(r"[^\x08]\x08")
 _BINARY_SHARE: Final = 0.05
+_LOOKALIKES: Final = str.maketrans(
+    {"→": "->", "⇒": "=>", "–": "-", "—": "-", "\u2011": "-", "\xa0": " "}
+    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\xad")
+)
+"""What mail programs and word processors make of arrows and blanks."""
+
+LOST: Final = "\ufffd"
+"""Stands where something is missing, so that the words around it never become one."""
 
 
 def clean_lines(data: bytes, name: str, collector: Collector) -> list[str]:
@@ -31,15 +39,28 @@ def clean_lines(data: bytes, name: str, collector: Collector) -> list[str]:
     what looks like text in it is still read.
     """
     text = _decode(data, name, collector)
-    if text.isascii() and "\x1b" not in text and "\r" not in text and "\x08" not in text:
-        lines = text.split("\n")
-        if not _CONTROL.search(text):
-            if len(text) > LINE_LIMIT:
-                _drop_long(lines, name, collector)
-            return _without_numbers(lines)
+    if "\r" in text and "\n" not in text:
+        text = text.replace("\r", "\n")
+    if "&gt;" in text:
+        text = text.replace("&gt;", ">").replace("&nbsp;", " ")
     lines = text.split("\n")
-    _drop_long(lines, name, collector)
-    return _without_numbers([_clean(line) for line in lines])
+    if len(text) > LINE_LIMIT:
+        _drop_long(lines, name, collector)
+    plain = text.isascii() and "\x1b" not in text and "\r" not in text and "\x08" not in text
+    if not plain or _CONTROL.search(text):
+        if any(_rows_over_each_other(line) for line in lines):
+            lines = "\n".join(line.rstrip("\r") for line in lines).replace("\r", "\n").split("\n")
+        lines = [_clean(line) for line in lines]
+    if "=3D>" in text:
+        _unquote_printable(lines)
+    lines = _without_numbers(lines)
+    _unwrap(lines)
+    return lines
+
+
+def _rows_over_each_other(line: str) -> bool:
+    """Whether carriage returns end rows here: a later row would hide an earlier one."""
+    return "\r" in line and sum("=>" in part for part in line.split("\r")) > 1
 
 
 def _decode(data: bytes, name: str, collector: Collector) -> str:
@@ -48,6 +69,10 @@ def _decode(data: bytes, name: str, collector: Collector) -> str:
             if not encoding:
                 data = data[len(mark) :]
                 break
+            return data.decode(encoding, "replace")
+    head = data[:4096]
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(head) > 1 and head[start::2].count(0) > 0.9 * (len(head) // 2):
             return data.decode(encoding, "replace")
     text = data.decode("utf-8", "surrogateescape")
     if text.isascii() and "\x00" not in text:
@@ -88,56 +113,167 @@ def _drop_long(lines: list[str], name: str, collector: Collector) -> None:
 
 def _clean(line: str) -> str:
     """Take terminal control off one line."""
+    if not line.isascii():
+        line = line.translate(_LOOKALIKES)
     if line.isprintable():
         return line
-    line = _ESCAPE.sub("", line)
     line = line.rstrip("\r")
-    if "\r" in line:
-        # A terminal shows what was written last over the rest of the line.
-        shown = ""
-        for part in line.split("\r"):
-            shown = part + shown[len(part) :]
-        line = shown
-    while "\x08" in line:
-        shorter = _OVERSTRIKE.sub("", line)
-        line = shorter if shorter != line else line.replace("\x08", "")
-    line = _CONTROL.sub("", line)
-    return line.replace("\t", " ")
+    if "\x00" in line:
+        # Padding of a serial line stands around the line end; elsewhere text was lost.
+        line = re.sub(r"\r\x00*\Z", "", line.lstrip("\x00"))
+        line = re.sub(r"\x00+", LOST, line)
+    if "\x1b" in line or "\r" in line or "\x08" in line:
+        line = _shown(line)
+    return _CONTROL.sub("", line).replace("\t", " ")
 
 
-_NUMBER: Final = re.compile(r"[ ]*([0-9]{1,7})(?![0-9.:/a-fA-F])")
-_ROW_WITH_ONE_NUMBER: Final = re.compile(r" *[0-9]+ +[0-9a-fA-F:.\[\]]+/")
-_NUMBERED_SHARE: Final = 0.6
+def _shown(line: str) -> str:
+    """What a terminal shows of a line: later characters stand over earlier ones."""
+    cells: list[str] = []
+    at = 0
+    for match in _PIECE.finditer(line):
+        piece = match[0]
+        if piece == "\r":
+            at = 0
+        elif piece == "\x08":
+            at = max(0, at - 1)
+        elif piece == "\t":
+            at += 8 - at % 8
+        elif piece[0] == "\x1b":
+            if match[2]:
+                at = _control(cells, at, match[2], match[1])
+        else:
+            cells.extend(" " * (at - len(cells)))
+            cells[at : at + len(piece)] = piece
+            at += len(piece)
+    return "".join(cells)
+
+
+def _control(cells: list[str], at: int, name: str, arguments: str) -> int:
+    """Carry out one control sequence on the cells of a line; return the new column."""
+    argument = arguments.partition(";")[0]
+    number = min(int(argument), LINE_LIMIT) if argument[:9].isdecimal() else 0
+    times = max(1, number)
+    match name:
+        case "K" | "J":
+            if number == 0:
+                del cells[at:]
+            else:
+                end = at + 1 if number == 1 else len(cells)
+                cells[:end] = " " * min(end, len(cells))
+        case "C":
+            return min(at + times, LINE_LIMIT)
+        case "D":
+            return max(0, at - times)
+        case "G" | "`":
+            return times - 1
+        case "P":
+            del cells[at : at + times]
+        case "@":
+            cells[at:at] = " " * (times if at < len(cells) else 0)
+        case "X":
+            cells[at : at + times] = " " * len(cells[at : at + times])
+        case "A" | "B" | "E" | "F" | "H" | "d" | "f":
+            # Another line of the screen: what stands there is not part of this one.
+            if "".join(cells).strip():
+                cells.append(LOST)
+            return len(cells)
+        case _:
+            pass
+    return at
+
+
+def _unquote_printable(lines: list[str]) -> None:
+    """Undo the quoted-printable encoding of a mail; the lines keep their numbers."""
+    for index, line in enumerate(lines):
+        last = index
+        while line.endswith("=") and last + 1 < len(lines) and len(line) < LINE_LIMIT:
+            last += 1
+            line = line[:-1] + lines[last]
+            lines[last] = ""
+        lines[index] = re.sub(r"=([2-7][0-9A-F])", lambda match: chr(int(match[1], 16)), line)
+
+
+_NUMBER: Final = re.compile(r"[ \t]*([0-9]{1,7}):?(?=\s|\Z)")
+_ROW_WITH_ONE_NUMBER: Final = re.compile(r"\s*-?[0-9]+\s+[0-9a-fA-F:.\[\]]{1,50}/")
+_ROW_WITH_TWO_NUMBERS: Final = re.compile(r"\s*[0-9]{1,7}:?\s+-?[0-9]+\s+[0-9a-fA-F:.\[\]]{1,50}/")
 
 
 def _without_numbers(lines: list[str]) -> list[str]:
     """Blank out the line numbers of `cat -n`, `nl` or a page viewer, keeping the columns.
 
-    Only when most lines have one, they count upward one by one, and no row would lose its
-    packet count by it.
+    Only when rows have a number in front of their packet count, and none has its count alone.
     """
-    if len(lines) < 2 or not _NUMBER.match(lines[0]):
-        return lines
-    previous = None
-    numbered = steps = 0
-    filled = 0
+    found = False
     for line in lines:
-        if not line.strip():
-            continue
-        filled += 1
-        match = _NUMBER.match(line)
-        if match is None:
-            continue
-        if _ROW_WITH_ONE_NUMBER.match(line):
-            return lines
-        numbered += 1
-        number = int(match[1])
-        steps += previous is not None and 1 <= number - previous <= 3
-        previous = number
-    if numbered < _NUMBERED_SHARE * filled or steps < _NUMBERED_SHARE * numbered:
+        if "->" in line:
+            if _ROW_WITH_ONE_NUMBER.match(line):
+                return lines
+            found = found or _ROW_WITH_TWO_NUMBERS.match(line) is not None
+    if not found:
         return lines
     result = []
+    previous: int | None = None
     for line in lines:
         match = _NUMBER.match(line)
-        result.append(" " * match.end() + line[match.end() :] if match else line)
+        if match is not None:
+            number = int(match[1])
+            counted = previous is not None and 1 <= number - previous <= 3
+            if counted or _ROW_WITH_TWO_NUMBERS.match(line):
+                line = " " * match.end() + line[match.end() :]
+                previous = number
+        result.append(line)
     return result
+
+
+_WIDTHS: Final = (80, 132)
+_SAID: Final = (
+    r"(?:(?:tun|esp|ah|comp)(?:0x|[.:])[0-9a-f]{1,8}@"
+    r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-f:]{2,39})"
+    r"|%(?:pass|drop|reject|hold|trap|trapsubnet|passthrough[46]?))(?::[0-9]{1,3})?"
+)
+_END: Final = rf"\s*{_SAID}(?:\s+{_SAID}){{0,5}}(?:\s+\(\S{{0,99}}\)){{0,2}}\s*\Z"
+_SUBNET: Final = r"\[?[0-9a-f.:]{1,45}/[0-9a-f.:\]]{1,45}"
+_WHOLE_ROW: Final = re.compile(
+    rf"\s*(?:-?[0-9]{{1,10}}\s+)?{_SUBNET}\s*->\s*{_SUBNET}\s*=>{_END}", re.ASCII
+)
+_LOOK_HEAD: Final = re.compile(rf"\s*{_SUBNET}\s+->\s+{_SUBNET}\s+=>\s+[^(]+\Z", re.ASCII)
+_LOOK_TAIL: Final = re.compile(rf"\s*(?:{_SAID}\s+){{1,5}}\(-?[0-9]+\)\s*\Z", re.ASCII)
+_PIECES: Final = 5
+_WIDEST: Final = 400
+
+
+def _unwrap(lines: list[str]) -> None:
+    """Put rows together that were broken at the right edge, also in the middle of a word.
+
+    Half a word may be a sound one: 203.0.113.1 of 203.0.113.17.  The row then stands on its first
+    line, and the others become empty, so that every line keeps its number.
+    """
+    widths = {*_WIDTHS, max(map(len, lines))}
+    for index, after in enumerate(lines[1:]):
+        if not after or "->" in after or "->" not in lines[index]:
+            continue
+        line = lines[index]
+        if len(line) in widths and len(line) <= _WIDEST:
+            _join_pieces(lines, index)
+        elif _LOOK_TAIL.match(after) and _LOOK_HEAD.match(line):
+            lines[index] = f"{line} {after}"
+            lines[index + 1] = ""
+
+
+def _join_pieces(lines: list[str], index: int) -> None:
+    """Join a line of full width with those after it, if that makes a whole row."""
+    width = len(lines[index])
+    text = lines[index]
+    best = (index, text)
+    for last in range(index + 1, min(index + _PIECES, len(lines))):
+        piece = lines[last]
+        if not piece.strip() or ("->" in piece and "->" in text):
+            break
+        text += piece
+        if _WHOLE_ROW.match(text):
+            best = (last, text)
+        if len(piece) != width:
+            break
+    last, lines[index] = best
+    lines[index + 1 : last + 1] = [""] * (last - index)

@@ -16,31 +16,33 @@ from .address import parse_ipv4, parse_ipv6
 from .eroute import SOURCE_BYTE_8, Eroute, Form
 from .said import Said, parse_said
 
-SUBNET: Final = r"\[?[0-9a-fA-F:.\]]*/[0-9a-fA-F:.\]]+"
+SUBNET: Final = r"\[?[0-9a-fA-F:.\]]{0,50}/[0-9a-fA-F:.\]]{1,50}"
 
 ROW: Final = re.compile(
-    rf"\s*(?:(?P<count>[-+]?[0-9]+)\s+)?(?P<source>{SUBNET})\s*->\s*(?P<destination>\S*)\s*=>"
+    rf"\s*+(?:(?P<count>-?[0-9]++)\s++)?(?P<source>{SUBNET})\s*+->\s*+(?P<destination>\S*)\s*+=>"
     r"(?P<rest>.*)\Z"
 )
 """Anything that starts like a row and has both arrows."""
 
-ROW_ANYWHERE: Final = re.compile(rf"{SUBNET}\s*->\s*\S+\s*=>")
-"""A row with something unknown in front of it."""
+ROW_ANYWHERE: Final = re.compile(
+    r"(?=.*?(?:[.:\]][0-9a-fA-F:.\]]{0,45}|(?<![^\s\[])[0-9a-fA-F]{1,4})/[0-9\]f])(?>.*?->).*?=>"
+)
+"""Both arrows and a subnet, whatever else: a row with something unknown in front, or damaged."""
 
-ROW_START: Final = re.compile(rf"\s*(?:[-+]?[0-9]+\s+)?{SUBNET}\s*(?:->.*)?\Z")
+ROW_START: Final = re.compile(rf"\s*+(?:-?[0-9]++\s++)?{SUBNET}\s*+(?:->.*)?\Z")
 """The head of a row that goes on in the next line, or that is cut."""
 
 IDENTITIES: Final = re.compile(r"\s*\((\S*)\)\s+\((\S*)\)\s*\Z")
 """``(source identity) (destination identity)``, also on a line of its own."""
 
 LOOK_COUNT: Final = re.compile(r"\s*\((-?[0-9]+)\)\s*\Z")
-_TRAILING_GROUP: Final = re.compile(r"\s*\((\S*)\)\s*\Z")
+_GROUP_COUNT: Final = re.compile(r"-?[0-9]+\Z", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,10}\Z", re.ASCII)
 _QUAD: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z", re.ASCII)
 _BRACKETED: Final = re.compile(r"\[([0-9a-f:]+)/([0-9]{1,3})\]:([0-9]{1,5})\Z", re.ASCII)
 
 
-_COUNT_AND_MORE: Final = re.compile(r"(.*?\S\s+\(-?[0-9]+\))(\s+[^\s(].*)\Z")
+_COUNT_AND_MORE: Final = re.compile(r"(.*?\S\s++\(-?[0-9]+\))(\s++[^\s(].*)\Z")
 _HARMLESS: Final = ("ET116", "ET117")
 
 
@@ -76,6 +78,8 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
         _report_unreadable(row, collector)
         return None
     problems: list[_Refusal] = []
+    if "->" in match["rest"] and "=>" in match["rest"]:
+        return _two_rows(row, match, collector)
     match = _without_tail(match, problems)
     count = _count(match, problems)
     source = destination = None
@@ -87,7 +91,7 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
         destination = _end(match, "destination")
     except _Refusal as refusal:
         problems.append(refusal)
-    tail = _split_rest(match, count is None)
+    tail = _split_rest(match, problems)
     # Byte 8 of an IPv6 source decides whether the SAID has a suffix, so nothing can be said
     # about the SAID of a row whose source is not known.
     saids: tuple[Said, ...] = ()
@@ -129,6 +133,7 @@ def _assemble(
     selector = Selector(source[0], destination[0], protocol, source[1], destination[1])
     form = Form.PROC
     if tail.look_count is not None or count is None:
+        # A number in front of a row of `ipsec look` counts lines, not packets.
         form = Form.LOOK
         count = tail.look_count
     if fatal:
@@ -154,6 +159,22 @@ def _report_unreadable(row: RowText, collector: Collector) -> None:
             excerpt=text,
             expected="COUNT SOURCE/BITS[:PORT] -> DESTINATION/BITS[:PORT] => SAID[:PROTOCOL]",
             hint="take the table again, whole" if cut else "correct the row, or take it out",
+        )
+    )
+
+
+def _two_rows(row: RowText, match: re.Match[str], collector: Collector) -> None:
+    """Two rows on one line: where the first one ends is a guess."""
+    column = match.start("rest") + match["rest"].index("->") + 1
+    collector.add(
+        Diagnostic(
+            "ET101",
+            Severity.ERROR,
+            "another row stands on this line; neither of them was read",
+            row.span._replace(column=column, end_column=column + 2),
+            excerpt=row.text,
+            expected="one row",
+            hint="put each row on a line of its own",
         )
     )
 
@@ -192,22 +213,25 @@ def _without_tail(match: re.Match[str], problems: list[_Refusal]) -> re.Match[st
 
 def _count(match: re.Match[str], problems: list[_Refusal]) -> int | None:
     text = match["count"]
-    if text is None:
-        return None
+    return None if text is None else _in_32_bits(text, match.start("count"), problems)
+
+
+def _in_32_bits(text: str, start: int, problems: list[_Refusal]) -> int:
+    """A packet count as it was before it was printed with a sign."""
     count = int(text[:40])
-    if not -(1 << 31) <= count < 1 << 32:
-        problems.append(
-            _Refusal(
-                "ET116",
-                match.start("count"),
-                match.end("count"),
-                f"{text[:40]} does not fit a counter of 32 bits",
-                "a packet count",
-                "the count has no part in the translation; the row is carried without it",
-            )
+    if -(1 << 31) <= count < 1 << 32:
+        return count & 0xFFFFFFFF
+    problems.append(
+        _Refusal(
+            "ET116",
+            start,
+            start + len(text),
+            f"{text[:40]} does not fit a counter of 32 bits",
+            "a packet count",
+            "the count has no part in the translation; the row is carried without it",
         )
-        return 0
-    return count & 0xFFFFFFFF
+    )
+    return 0
 
 
 class _Tail(NamedTuple):
@@ -220,29 +244,37 @@ class _Tail(NamedTuple):
     end: int
 
 
-def _split_rest(match: re.Match[str], without_count: bool) -> _Tail:
+def _split_rest(match: re.Match[str], problems: list[_Refusal]) -> _Tail:
     """Cut identities or the count of ``ipsec look`` off the SAIDs."""
     rest = match["rest"]
     offset = match.start("rest")
     identities: tuple[str, str] | None = None
     look_count: int | None = None
-    # `(error)` is what KLIPS prints for a SAID that it cannot print.
     groups: list[str] = []
     end = len(rest)
-    while len(groups) < 2 and (group := _TRAILING_GROUP.search(rest, 0, end)) is not None:
-        if group[1] == "error" and not rest[: group.start()].strip():
+    while len(groups) < 2 and (start := _last_group(rest, end)) is not None:
+        group = rest[start:end].strip()[1:-1]
+        # `(error)` is what KLIPS prints for a SAID that it cannot print.
+        if group == "error" and not rest[:start].strip():
             break
-        groups.insert(0, group[1])
-        end = group.start()
+        groups.insert(0, group)
+        end = start
     if len(groups) == 2:
         identities = (groups[0], groups[1])
-    elif len(groups) == 1:
-        if without_count and re.fullmatch(r"-?[0-9]{1,11}", groups[0]):
-            look_count = int(groups[0]) & 0xFFFFFFFF
-        else:
-            identities = (groups[0], "")
+    elif groups and _GROUP_COUNT.match(groups[0]):
+        look_count = _in_32_bits(groups[0], offset + end + 1, problems)
+    elif groups:
+        identities = (groups[0], "")
     words = [(m[0], offset + m.start()) for m in re.finditer(r"\S+", rest[:end])]
     return _Tail(words, identities, look_count, offset, offset + end)
+
+
+def _last_group(rest: str, end: int) -> int | None:
+    """Where the last ``(...)`` of the text starts, if the text ends in one."""
+    words = rest[:end].rsplit(None, 1)
+    if not words or not words[-1].endswith(")") or "(" not in words[-1]:
+        return None
+    return len(rest[:end].rstrip()) - len(words[-1]) + words[-1].index("(")
 
 
 def _end(match: re.Match[str], name: str) -> tuple[Prefix, int]:
@@ -274,7 +306,7 @@ def _end(match: re.Match[str], name: str) -> tuple[Prefix, int]:
         raise _bad_address(family, name, text, start, str(error)) from None
     mask = _mask(family, mask_text, name, start + len(address) + 1)
     port = 0
-    if port_text:
+    if port_text or text.endswith(":"):
         if not _PORT.match(port_text) or int(port_text) > 65535:
             raise _Refusal(
                 "ET105", end - len(port_text), end, f"{port_text!r} is not a port", "0 to 65535"

@@ -144,6 +144,8 @@ def _parse_unknown(text: str) -> Said:
     unknown = _UNKNOWN_PROTOCOL.match(text)
     if unknown is not None:
         number, spi, address = unknown.groups()
+        if int(number) > 255:
+            raise ValueError(f"protocol {number} of {text!r} is above 255")
         family, destination = parse_klips_address(address)
         return Said(int(number), int(spi, 16), family, destination, text)
     raise ValueError(

@@ -60,8 +60,8 @@ class Policy(NamedTuple):
 
     The kernel's key is (direction, selector, mark, if_id, type); ``priority`` decides, the lowest
     number first.  ``port_masks`` is ``None`` for the full mask on a port that is not 0 and no
-    mask on one that is, which is all that KLIPS and ``ip xfrm`` can say.  ``index`` and ``ptype``
-    are what a dump shows.
+    mask on one that is, which is all that KLIPS and ``ip xfrm`` can say.  ``user`` is part of the
+    key and is never matched.  ``index`` and ``ptype`` are what a dump shows.
     """
 
     direction: str
@@ -75,6 +75,7 @@ class Policy(NamedTuple):
     ifindex: int = 0
     index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     ptype: str = "main"
+    user: int = 0
 
     @property
     def full_port_masks(self) -> tuple[int, int]:
@@ -99,11 +100,12 @@ class Policy(NamedTuple):
             (value & mask, mask),
             self.if_id,
             self.ptype,
+            self.user,
         )
 
 
-PolicyKey = tuple[str, Selector, tuple[int, int], int, tuple[int, int], int, str]
-"""Direction, selector, port masks, interface, mark, if_id and type."""
+PolicyKey = tuple[str, Selector, tuple[int, int], int, tuple[int, int], int, str, int]
+"""Direction, selector, port masks, interface, mark, if_id, type and user."""
 
 
 class FirewallRule(NamedTuple):

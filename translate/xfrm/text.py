@@ -147,6 +147,7 @@ def policy_arguments(policy: Policy, device: str = "", *, numeric: bool = False)
         ifindex,
         _,
         ptype,
+        _,
     ) = policy
     source, destination, protocol, source_port, destination_port = selector
     if source[0] != destination[0]:

@@ -1,0 +1,1 @@
+"""From a Ruleset to the kernel: plan, transaction, journal, confirmation, rollback."""

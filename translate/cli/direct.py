@@ -1,0 +1,152 @@
+"""The direct form: ``eroute-translate ipsec eroute --add ...``, after iptables-translate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..klips.command import Action, ErouteCommand, Word, parse_eroute_command
+from ..klips.host import KlipsHost
+from ..klips.said import SHUNTS
+from ..mapping.translation import translate
+from ..render import Page, Target, render, render_command, render_user_template
+from . import EXIT_DONE, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
+from .options import mapping_options
+from .run import exit_code
+from .terminal import show, write_output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLACE = "<command line>"
+
+
+def words_of(arguments: Sequence[str]) -> list[Word]:
+    """The words of a command line with their columns in the line that they make."""
+    words = []
+    column = 1
+    for text in arguments:
+        words.append(Word(text, Span(PLACE, 1, column, column + len(text), 1)))
+        column += len(text) + 1
+    return words
+
+
+def direct(arguments: argparse.Namespace) -> int:
+    """Translate one ``ipsec eroute`` command line."""
+    given = list(arguments.words)
+    if not given or given[0] != "eroute":
+        print(
+            "eroute-translate ipsec: expected `ipsec eroute` and its options; for a table use"
+            " `eroute-translate convert`",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+    collector = Collector()
+    command = parse_eroute_command(words_of(["ipsec", *given])[2:], collector)
+    if command is None:
+        _show(arguments, collector.items)
+        return EXIT_REFUSED
+    match command.action:
+        case Action.LIST:
+            _show(arguments, collector.items)
+            print("ip xfrm policy list")
+            return EXIT_DONE
+        case Action.CLEAR:
+            return _clear(arguments, command, collector)
+        case Action.ADD_IN | Action.REPLACE_IN:
+            return _inbound(arguments, command, collector)
+        case _:
+            return _one(arguments, command, collector)
+
+
+def _one(arguments: argparse.Namespace, command: ErouteCommand, collector: Collector) -> int:
+    """``--add``, ``--replace`` and ``--del``."""
+    if command.eroute is None:
+        raise ValueError("the command has no eroute")
+    removing = command.action is Action.DELETE
+    eroute = command.eroute
+    if removing:
+        # --del names no SAID.  A %trap has the selector and all exemptions of a shunt.
+        eroute = eroute._replace(saids=(SHUNTS["%trap"],))
+        collector.add(
+            Diagnostic(
+                "ET219",
+                Severity.WARNING,
+                "KLIPS dropped packets without an eroute; XFRM passes them in clear",
+                command.span,
+                hint="put another policy in its place first, if the traffic must not go in clear",
+            )
+        )
+    host = KlipsHost((eroute,), insertion_known=True)
+    translation = translate(host, mapping_options(arguments))
+    page = Page(translation, (PLACE,), tuple(collector.items), allow_partial=False)
+    pieces: Iterator[str]
+    if arguments.template:
+        pieces = render_user_template(page, Path(arguments.template))
+    elif removing:
+        pieces = render_command(page, removing=True)
+    elif arguments.to is Target.IP_XFRM:
+        pieces = render_command(page, removing=False)
+    else:
+        pieces = render(page, Target(arguments.to))
+    code = exit_code(arguments, translation, page.findings, complete=True)
+    if code != EXIT_REFUSED or arguments.to is not Target.IP_XFRM:
+        write_output(pieces, None)
+    _show(arguments, page.findings)
+    return code
+
+
+def _clear(arguments: argparse.Namespace, command: ErouteCommand, collector: Collector) -> int:
+    if arguments.allow_flush:
+        collector.add(
+            Diagnostic(
+                "ET124",
+                Severity.WARNING,
+                "this removes the policies of everybody on this host, and traffic goes in clear",
+                command.span,
+            )
+        )
+        _show(arguments, collector.items)
+        print("ip xfrm policy flush ptype main")
+        return EXIT_DONE
+    collector.add(
+        Diagnostic(
+            "ET124",
+            Severity.ERROR,
+            "--clear removed all eroutes and KLIPS then dropped every packet; `ip xfrm policy"
+            " flush` would remove the policies of others too and let packets pass in clear",
+            command.span,
+            hint="remove single eroutes with --del, or say --allow-flush",
+        )
+    )
+    _show(arguments, collector.items)
+    return EXIT_REFUSED
+
+
+def _inbound(arguments: argparse.Namespace, command: ErouteCommand, collector: Collector) -> int:
+    """``--addin``: a check of decapsulated packets, which the mirrored policies make anyway."""
+    collector.add(
+        Diagnostic(
+            "ET123",
+            Severity.NOTE,
+            "--addin set the addresses that packets out of a tunnel may have; the in and fwd"
+            " policies that come with the outbound eroute check that",
+            command.span,
+            hint="translate the outbound eroute (--add)",
+        )
+    )
+    _show(arguments, collector.items)
+    return EXIT_NOTHING
+
+
+def _show(arguments: argparse.Namespace, items: Sequence[Diagnostic]) -> None:
+    show(
+        items,
+        machine=arguments.format == "json",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
