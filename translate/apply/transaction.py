@@ -1,0 +1,249 @@
+"""A plan carried out as one: all of it, or nothing.
+
+The kernel has no transaction for policies, so this module makes one: the record of everything as
+it was is on disk before the first message; changes go in an order, and under a guard, with which
+nothing leaks (:mod:`.order`); the result is read back and compared; anything that goes wrong,
+signals included, leads back to what was there.  A process of its own watches over it
+(:mod:`.watchdog`), for the case that this one is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from ..xfrm.model import Policy, PolicyKey
+from .journal import Journal, Phase, Record, boot_identity
+from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
+from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
+
+
+class Kernel(Protocol):
+    """What a transaction needs of the kernel; the real one is :mod:`..xfrm.kernel`."""
+
+    def dump(self) -> list[Policy]:
+        """All policies, with the index of each."""
+
+    def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:
+        """Create or replace policies; with ``seconds`` the kernel removes them after that time."""
+
+    def remove(self, policies: Sequence[Policy]) -> None:
+        """Remove policies, by index where they have one; a missing one is an error."""
+
+
+class ApplyError(Exception):
+    """A transaction failed.
+
+    ``rolled_back`` tells that everything is as it was; otherwise ``left`` names what is not.
+    """
+
+    def __init__(self, message: str, *, rolled_back: bool, left: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.rolled_back = rolled_back
+        self.left = tuple(left)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A transaction carried out; ``deadline`` is when it is rolled back unless confirmed."""
+
+    identity: str
+    changes: int
+    deadline: float
+
+
+BLOCK: Final = 512
+"""Changes handed to the kernel at once; progress is told after each."""
+
+
+def apply(
+    kernel: Kernel,
+    journal: Journal,
+    plan: Plan,
+    owned: Mapping[PolicyKey, Policy],
+    *,
+    confirm_within: float = 0.0,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    started: Callable[[Record], None] = lambda _record: None,
+) -> Result:
+    """Carry a plan out.  The lock must be held.
+
+    ``started`` is called when the record is on disk and before the kernel is told anything; it
+    starts the watchdog.  Raises :class:`ApplyError`, or what ``started`` raises (then nothing has
+    been changed).
+    """
+    steps = in_order(plan.changes)
+    deadline = time.time() + confirm_within if confirm_within else 0.0
+    record = Record(
+        f"{os.getpid()}-{time.time_ns()}",
+        Phase.APPLYING,
+        steps.steps,
+        steps.guard,
+        tuple(owned.values()),
+        boot_identity(),
+        deadline,
+    )
+    journal.write(record)
+    try:
+        started(record)
+    except BaseException:
+        journal.forget()
+        raise
+    try:
+        if steps.guard:
+            kernel.install(steps.guard, seconds=GUARD_SECONDS)
+        _carry_out(kernel, steps.steps, progress)
+        _check(kernel, steps.steps)
+        _remove_guards(kernel)
+        if confirm_within:
+            deadline = time.time() + confirm_within
+            journal.write(_in_phase(record, Phase.UNCONFIRMED, deadline))
+        else:
+            commit(journal, record)
+    except BaseException as error:  # noqa: BLE001 - signals too lead back
+        _back(kernel, journal, record, error)
+    return Result(record.identity, len(steps.steps), deadline)
+
+
+def commit(journal: Journal, record: Record) -> None:
+    """Make a carried-out transaction final: what it put there is ours from now on."""
+    owned = {policy.key: policy for policy in record.owned_before}
+    for change in record.changes:
+        if change.new is None:
+            owned.pop(change.key, None)
+        else:
+            owned[change.key] = change.new
+    journal.write_owned(owned, record.boot)
+    journal.forget()
+
+
+def roll_back(
+    kernel: Kernel,
+    journal: Journal,
+    record: Record,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> int:
+    """Take a transaction back, however far it came; return the number of changes.
+
+    The lock must be held.  Policies that somebody else changed meanwhile are left alone and named
+    in :class:`ApplyError`.  After a reboot there is nothing to take back.
+    """
+    if record.boot != boot_identity():
+        journal.forget()
+        return 0
+    journal.write(_in_phase(record, Phase.ROLLING_BACK, record.deadline))
+    live = _by_key(kernel.dump())
+    changes: list[Change] = []
+    left: list[str] = []
+    for change in reversed_changes(record.changes):
+        present = live.get(change.key)
+        if _is(present, change.new):
+            continue  # never done, or taken back already
+        if not _is(present, change.old):
+            left.append(f"{_name(change)}: somebody else changed it meanwhile")
+            continue
+        verb = Verb.REMOVE if change.new is None else Verb.ADD if present is None else Verb.REPLACE
+        changes.append(Change(verb, change.key, present, change.new))
+    steps = in_order(changes)
+    if steps.guard:
+        kernel.install(steps.guard, seconds=GUARD_SECONDS)
+    _carry_out(kernel, steps.steps, progress)
+    _check(kernel, steps.steps)
+    _remove_guards(kernel)
+    journal.write_owned({p.key: p for p in record.owned_before}, record.boot)
+    if left:
+        raise ApplyError("the rollback could not finish", rolled_back=False, left=left)
+    journal.forget()
+    return len(changes)
+
+
+def _back(kernel: Kernel, journal: Journal, record: Record, cause: BaseException) -> None:
+    """Roll back after a failure, and raise what is to be told."""
+    try:
+        roll_back(kernel, journal, record)
+    except BaseException as error:  # noqa: BLE001 - whatever it was must be told
+        left = error.left if isinstance(error, ApplyError) else (str(error) or repr(error),)
+        raise ApplyError(
+            f"{_reason(cause)}; and the rollback could not finish", rolled_back=False, left=left
+        ) from cause
+    raise ApplyError(_reason(cause), rolled_back=True) from cause
+
+
+def _reason(cause: BaseException) -> str:
+    if isinstance(cause, KeyboardInterrupt):
+        return "interrupted"
+    return str(cause) or repr(cause)
+
+
+def _in_phase(record: Record, phase: Phase, deadline: float) -> Record:
+    return Record(
+        record.identity,
+        phase,
+        record.changes,
+        record.guard,
+        record.owned_before,
+        record.boot,
+        deadline,
+    )
+
+
+def _carry_out(
+    kernel: Kernel, steps: Sequence[Change], progress: Callable[[int, int], None]
+) -> None:
+    """Send the changes in their order, each run of one kind in blocks."""
+    done = 0
+    start = 0
+    while start < len(steps):
+        removing = steps[start].new is None
+        end = start
+        while end < len(steps) and end - start < BLOCK and (steps[end].new is None) == removing:
+            end += 1
+        part = steps[start:end]
+        if removing:
+            kernel.remove([change.old for change in part if change.old is not None])
+        else:
+            kernel.install([change.new for change in part if change.new is not None])
+        done += len(part)
+        start = end
+        progress(done, len(steps))
+
+
+def _check(kernel: Kernel, steps: Sequence[Change]) -> None:
+    """Read back: what was installed must be there as it was meant, what was removed must not."""
+    live = _by_key(kernel.dump())
+    wrong = [change for change in steps if not _is(live.get(change.key), change.new)]
+    if wrong:
+        raise ApplyError(
+            f"{len(wrong)} policies are not what was installed, the first of them"
+            f" {_name(wrong[0])}: somebody else changes policies at the same time",
+            rolled_back=False,
+        )
+
+
+def _remove_guards(kernel: Kernel) -> None:
+    """Take away every guard that is there, also one of a run that was killed."""
+    guards = [policy for policy in kernel.dump() if policy.user == GUARD_USER]
+    if guards:
+        kernel.remove(guards)
+
+
+def _by_key(policies: Iterable[Policy]) -> dict[PolicyKey, Policy]:
+    return {
+        policy.key: policy
+        for policy in policies
+        if policy.direction not in SOCKET_DIRECTIONS and policy.user != GUARD_USER
+    }
+
+
+def _is(present: Policy | None, expected: Policy | None) -> bool:
+    if present is None or expected is None:
+        return present is expected
+    return same(present, expected)
+
+
+def _name(change: Change) -> str:
+    policy = change.new or change.old
+    return "" if policy is None else f"{policy.selector} {policy.direction}"
