@@ -171,6 +171,7 @@ def _control(cells: list[str], at: int, name: str, arguments: str) -> int:
             del cells[at : at + times]
         case "@":
             cells[at:at] = " " * (times if at < len(cells) else 0)
+            del cells[LINE_LIMIT:]
         case "X":
             cells[at : at + times] = " " * len(cells[at : at + times])
         case "A" | "B" | "E" | "F" | "H" | "d" | "f":
@@ -254,14 +255,14 @@ def _unwrap(lines: list[str]) -> None:
         if not after or "->" in after or "->" not in lines[index]:
             continue
         line = lines[index]
-        if len(line) in widths and len(line) <= _WIDEST:
-            _join_pieces(lines, index)
-        elif _LOOK_TAIL.match(after) and _LOOK_HEAD.match(line):
+        if len(line) in widths and len(line) <= _WIDEST and _join_pieces(lines, index):
+            continue
+        if _LOOK_TAIL.match(after) and _LOOK_HEAD.match(line):
             lines[index] = f"{line} {after}"
             lines[index + 1] = ""
 
 
-def _join_pieces(lines: list[str], index: int) -> None:
+def _join_pieces(lines: list[str], index: int) -> bool:
     """Join a line of full width with those after it, if that makes a whole row."""
     width = len(lines[index])
     text = lines[index]
@@ -277,3 +278,4 @@ def _join_pieces(lines: list[str], index: int) -> None:
             break
     last, lines[index] = best
     lines[index + 1 : last + 1] = [""] * (last - index)
+    return last > index

@@ -25,7 +25,7 @@ ROW: Final = re.compile(
 """Anything that starts like a row and has both arrows."""
 
 ROW_ANYWHERE: Final = re.compile(
-    r"(?=.*?(?:[.:\]][0-9a-fA-F:.\]]{0,45}|(?<![^\s\[])[0-9a-fA-F]{1,4})/[0-9\]f])(?>.*?->).*?=>"
+    r"\A(?=.*?(?:[.:\]][0-9a-fA-F:.\]]{0,45}|(?<![^\s\[])[0-9a-fA-F]{1,4})/[0-9\]f])(?>.*?->).*?=>"
 )
 """Both arrows and a subnet, whatever else: a row with something unknown in front, or damaged."""
 
@@ -79,7 +79,8 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
         return None
     problems: list[_Refusal] = []
     if "->" in match["rest"] and "=>" in match["rest"]:
-        return _two_rows(row, match, collector)
+        _two_rows(row, match, collector)
+        return None
     match = _without_tail(match, problems)
     count = _count(match, problems)
     source = destination = None
@@ -139,7 +140,7 @@ def _assemble(
     if fatal:
         # Only the selector is certain; without the protocol of an unreadable SAID it can only
         # be wider than it was, which is the safe side for a block.
-        said = Said(0, 0, 4, 0, row.text[tail.start : tail.end].strip() or "(error)")
+        said = Said(0, 0, 4, 0, row.text[tail.start : tail.end].strip()[:100] or "(error)")
         return Eroute(selector, (said,), row.span, count, None, form, fatal[0].code)
     return Eroute(selector, saids, row.span, count, tail.identities, form)
 
@@ -158,7 +159,9 @@ def _report_unreadable(row: RowText, collector: Collector) -> None:
             row.span._replace(column=len(text) - len(stripped) + 1, end_column=len(text) + 1),
             excerpt=text,
             expected="COUNT SOURCE/BITS[:PORT] -> DESTINATION/BITS[:PORT] => SAID[:PROTOCOL]",
-            hint="take the table again, whole" if cut else "correct the row, or take it out",
+            hint="take the table again, whole"
+            if cut
+            else "take off what is not part of the row, or correct it",
         )
     )
 

@@ -89,11 +89,9 @@ class _PrefixTexts(dict[Prefix, str]):
     """Texts of prefixes; a hit costs one look into a dict and no call of a Python function."""
 
     def __missing__(self, prefix: Prefix) -> str:
-        family, address, mask = prefix
-        length = LENGTH_OF_MASK[family].get(mask)
-        if length is None:
-            raise ValueError(f"{format_prefix(prefix)}: XFRM has no masks with holes")
-        text = f"{format_address(family, address)}/{length}"
+        text = format_prefix(prefix)
+        if prefix[2] not in LENGTH_OF_MASK[prefix[0]]:
+            raise ValueError(f"{text}: XFRM has no masks with holes")
         if len(self) < _CACHED:
             self[prefix] = text
         return text
