@@ -57,6 +57,7 @@ TITLES: Final = {
     "ET221": "an eroute of the kernel's own, covered by its %trap",
     "ET222": "a refused eroute is blocked",
     "ET223": "a bypassed network",
+    "ET224": "a key daemon's policies win over ours",
     # 3xx: precedence
     "ET301": "two eroutes cross, and the dump does not tell which one won",
     "ET302": "two eroutes cross, and no order of priorities gives what KLIPS did",

@@ -66,8 +66,8 @@ def mast_rules(rule: MastRule) -> list[str]:
     lines = []
     for selector in rule.outcome.selectors:
         targets = {
-            "mark": f"-m mark --mark 0/0x80000000 -j MARK --set-mark 0x{rule.mark:08x}",
-            "pass": "-m mark --mark 0/0x80000001 -j ACCEPT",
+            "mark": f"-m mark --mark 0/0x80000001 -j MARK --set-mark 0x{rule.mark:08x}",
+            "pass": "-m mark --mark 0/0x80000001 -j RETURN",
             "drop": "-m mark --mark 0/0x80000001 -j DROP",
             "reject": "-m mark --mark 0/0x80000001 -j MARK --set-mark 0x1/0x1",
         }

@@ -48,6 +48,9 @@ TEMPLATE_OF: Final = {
     Target.JSON: "ruleset.json.j2",
 }
 
+NEVER_PARTIAL: Final = ("ET305", "ET306")
+"""What --allow-partial does not lift: nothing is known of the order, or it has no room."""
+
 FORMAT_VERSION: Final = 1
 """Version of the JSON form; see docs/schema/ruleset-1.json."""
 
@@ -78,7 +81,7 @@ class Page:
     def stop_reasons(self) -> list[str]:
         """Why a script must not run; empty when it may."""
         if self.allow_partial:
-            return []
+            return [d.message for d in self.findings if d.code in NEVER_PARTIAL]
         refused = self.translation.refused
         reasons = [
             f"{d.span}: {d.message}" if d.span else d.message
@@ -105,6 +108,7 @@ class Page:
             "unread": translation.host.unread,
             "repeats": translation.host.repeats,
             "options": translation.options,
+            "band": translation.band,
             "findings": self.findings,
             "stop_reasons": self.stop_reasons,
             "allow_partial": self.allow_partial,
@@ -269,8 +273,8 @@ def outcome_lines(outcome: Outcome, command: str) -> str:
     The common eroute has one selector, no ports, and three policies that share their parts; each
     part is then printed once.  A test holds the two functions equal.
     """
-    eroute, treatment, selectors, reqid, shields, priority, _ = outcome
-    if len(selectors) != 1 or shields or treatment[9]:
+    eroute, treatment, selectors, reqid, shields, priority, _, shadowed = outcome
+    if len(selectors) != 1 or shields or shadowed or treatment[9]:
         return policy_lines(outcome.policies, command)
     source, destination, protocol, source_port, destination_port = selectors[0]
     if protocol or source_port or destination_port or source[0] == 6:

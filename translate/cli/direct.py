@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..klips.command import Action, ErouteCommand, Word, parse_eroute_command
+from ..klips.eroute import Eroute
 from ..klips.host import KlipsHost
-from ..klips.said import SHUNTS
+from ..klips.lookup import KEY_BITS, row_of
+from ..klips.said import SA_INT, SHUNTS
+from ..mapping.model import POLICIES_PER_PLACE, Options
 from ..mapping.translation import translate
+from ..net import WIDTH
 from ..render import Page, Target, render, render_command, render_user_template
 from . import EXIT_DONE, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
 from .options import mapping_options
@@ -82,7 +87,7 @@ def _one(arguments: argparse.Namespace, command: ErouteCommand, collector: Colle
             )
         )
     host = KlipsHost((eroute,), insertion_known=True)
-    translation = translate(host, mapping_options(arguments))
+    translation = translate(host, _options(arguments, eroute))
     page = Page(translation, (PLACE,), tuple(collector.items), allow_partial=False)
     pieces: Iterator[str]
     if arguments.template:
@@ -98,6 +103,25 @@ def _one(arguments: argparse.Namespace, command: ErouteCommand, collector: Colle
         write_output(pieces, None)
     _show(arguments, page.findings)
     return code
+
+
+def _options(arguments: argparse.Namespace, eroute: Eroute) -> Options:
+    """Numbers for one eroute alone, so that commands translated one by one fit together.
+
+    The priority follows from the selector, finer ones first; the reqid from the SPI.
+    """
+    options = mapping_options(arguments)
+    mask = row_of(eroute.selector).mask
+    longest = KEY_BITS[eroute.selector.family]
+    source = eroute.selector.source.mask.bit_count()
+    # The source decides before the rest, as larger keys win where two eroutes cross.
+    place = (WIDTH[eroute.selector.family] - source) * (longest + 1) + longest - mask.bit_count()
+    reqid = options.reqid
+    if reqid is None and eroute.said.protocol != SA_INT:
+        reqid = options.reqid_base + 1 + (eroute.said.spi & 0xFFFFF)
+    return replace(
+        options, priority_base=options.priority_base + POLICIES_PER_PLACE * place, reqid=reqid
+    )
 
 
 def _clear(arguments: argparse.Namespace, command: ErouteCommand, collector: Collector) -> int:

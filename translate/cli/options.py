@@ -41,7 +41,7 @@ def _network(text: str) -> Prefix:
 
 def _group(text: str) -> tuple[int, ...]:
     order = [word for word in ("comp", "esp", "ah") if word in text.split("+")]
-    if "+".join(order) != text:
+    if not order or "+".join(order) != text:
         raise argparse.ArgumentTypeError("it takes esp, ah, comp+esp, esp+ah or comp+esp+ah")
     return tuple(_ASSUMED[word] for word in order)
 

@@ -17,6 +17,7 @@ from ..net import MASK_OF_LENGTH, Prefix, Selector
 from .address import parse_ipv4
 from .capture import clean_lines
 from .eroute import Eroute, Form
+from .lookup import row_of
 from .row import IDENTITIES, LOOK_COUNT, ROW, ROW_ANYWHERE, ROW_START, RowText, read_row
 from .said import MAGIC, PREFIXES, Said
 
@@ -337,15 +338,28 @@ def _starts_with_said(line: str) -> bool:
 def _ascending(eroutes: list[Eroute]) -> bool:
     """Whether the rows stand in the order in which the kernel walks its tree (keys ascend)."""
     previous: tuple[int, ...] = ()
+    last = eroutes[0] if eroutes else None
     for eroute in eroutes:
         if eroute[5] != Form.PROC.value:
             return False
         source, destination, protocol, source_port, destination_port = eroute[0]
         key = (source[0], source[1], destination[1], protocol, source_port, destination_port)
-        if key < previous:
+        if key < previous or (key == previous and _coarse_first(last, eroute)):
             return False
-        previous = key
+        previous, last = key, eroute
     return True
+
+
+def _coarse_first(one: Eroute | None, other: Eroute) -> bool:
+    """Whether the second of two rows with one key is the finer one.
+
+    The kernel puts a finer row before the head of its chain, so that only a sorted or edited
+    table has that order (but for a chain whose head was removed later).
+    """
+    if one is None:
+        return False
+    first, second = row_of(one.selector).mask, row_of(other.selector).mask
+    return first != second and first & second == first
 
 
 def _check_repeats(listing: Listing, collector: Collector) -> None:

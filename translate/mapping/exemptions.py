@@ -84,29 +84,45 @@ def ike_shields(
         return ()
     if selector.source_port not in (0, *IKE_PORTS):
         return ()
-    destination = selector.destination.network
-    if to_peer:
-        destination = Prefix(family, said.destination, ALL_ONES[family])
-    source = selector.source.network
-    ours = [address for f, address in local if f == family]
+    peer = Prefix(family, said[3], ALL_ONES[family]) if to_peer else selector.destination.network
     # A source that is one host in transport mode can only be this host.
     transport = treatment.inbound and not treatment.forwarded
-    certain = bool(ours) or (transport and source.mask == ALL_ONES[family])
-    sources = (
-        [Prefix(family, a, ALL_ONES[family]) for a in ours if source.contains(a)]
-        if ours
-        else [source]
-    )
-    asked_inbound = treatment.asks_inbound
-    shields: list[Shield] = []
-    for own in sources:
-        for flow in _ike_flows(selector, own, destination):
-            shields.append(Shield(OUT, flow, ALLOW))
-            if not certain:
-                shields.append(Shield(FWD, flow, BLOCK))
-            if asked_inbound and flow.protocol == IPPROTO_UDP:
-                shields.append(Shield(IN, flow.mirrored(), ALLOW))
+    certain = transport and selector.source.mask == ALL_ONES[family]
+    shields = []
+    for flow, ours in _own_flows(selector, peer, local):
+        shields.append(Shield(OUT, flow, ALLOW))
+        if not ours and not certain:
+            shields.append(Shield(FWD, flow, BLOCK))
+        if treatment.asks_inbound and flow.protocol == IPPROTO_UDP:
+            shields.append(Shield(IN, flow.mirrored(), ALLOW))
     return tuple(shields)
+
+
+def uncovered_shields(selector: Selector, local: tuple[tuple[int, int], ...]) -> tuple[Shield, ...]:
+    """The policies that keep this host's own traffic off a block for what no eroute covers."""
+    shields = []
+    for flow, ours in _own_flows(selector, selector.destination, local):
+        shields.append(Shield(OUT, flow, ALLOW))
+        if not ours:
+            shields.append(Shield(FWD, flow, BLOCK))
+    return (*shields, *_discovery(selector, asks_inbound=False))
+
+
+def _own_flows(
+    selector: Selector, peer: Prefix, local: tuple[tuple[int, int], ...]
+) -> list[tuple[Selector, bool]]:
+    """The exempt traffic under a selector, and whether its source is known to be this host."""
+    source = selector.source.network
+    family = source.family
+    ours = [address for f, address in local if f == family]
+    if not ours:
+        return [(flow, False) for flow in _ike_flows(selector, source, peer)]
+    return [
+        (flow, True)
+        for address in ours
+        if source.contains(address)
+        for flow in _ike_flows(selector, Prefix(family, address, ALL_ONES[family]), peer)
+    ]
 
 
 def _ike_flows(selector: Selector, source: Prefix, destination: Prefix) -> list[Selector]:
@@ -129,6 +145,10 @@ def _ike_flows(selector: Selector, source: Prefix, destination: Prefix) -> list[
 
 def discovery_shields(selector: Selector, treatment: Treatment) -> tuple[Shield, ...]:
     """The policies that keep neighbour discovery off one IPv6 eroute."""
+    return _discovery(selector, asks_inbound=treatment.asks_inbound)
+
+
+def _discovery(selector: Selector, *, asks_inbound: bool) -> tuple[Shield, ...]:
     if selector.family != 6 or selector.protocol not in (0, IPPROTO_ICMPV6):
         return ()
     if selector.source_port or selector.destination_port:
@@ -154,7 +174,7 @@ def discovery_shields(selector: Selector, treatment: Treatment) -> tuple[Shield,
             if not any(link.covers(p) for p in (near, far) for link in _LINKS):
                 # What is bound to the link is never forwarded (ip6_forward).
                 shields.append(Shield(FWD, flow, BLOCK))
-        if treatment.asks_inbound:
+        if asks_inbound:
             shields.extend(
                 Shield(IN, Selector(near, far, IPPROTO_ICMPV6, kind), ALLOW)
                 for near, far in _widest(inward)

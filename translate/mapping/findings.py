@@ -14,6 +14,9 @@ from .model import Inbound, Options, Outcome
 
 _WARNING, _NOTE, _ERROR = Severity.WARNING, Severity.NOTE, Severity.ERROR
 
+DAEMON_PRIORITIES: Final = 100_000
+"""strongSwan takes numbers from about here, libreswan from about a million (docs/xfrm.md)."""
+
 _TEXTS: Final = {
     "ET201": (
         _WARNING,
@@ -95,6 +98,17 @@ _TEXTS: Final = {
         "the tunnel's SPI is not the SPI of the ESP behind it; the template names the reqid alone",
         "",
     ),
+    "ET223": (
+        _NOTE,
+        "what is named with --bypass passes before all eroutes, in every direction",
+        "",
+    ),
+    "ET224": (
+        _WARNING,
+        "policies of a key daemon have lower numbers than ours and win, so that an eroute that"
+        " passes or blocks does not stand against them",
+        "--priority-base 1000 puts ours before them, if no eroute asks the daemon",
+    ),
     "ET221": (
         _NOTE,
         "made by the kernel for one pair of hosts, with a wrong mask; carried for the pair",
@@ -132,6 +146,11 @@ def summaries(outcomes: Sequence[Outcome], options: Options) -> Iterator[Diagnos
                 first[code] = members[0]
     if outcomes and not options.routed and "ET214" not in count:
         first["ET214"], count["ET214"] = outcomes[0], len(outcomes)
+    if outcomes and options.bypass:
+        first["ET223"], count["ET223"] = outcomes[0], 1
+    shunted = [o for members in by_codes.values() for o in members[:1] if not o.treatment.steps]
+    if shunted and options.priority_base > DAEMON_PRIORITIES:
+        first["ET224"], count["ET224"] = shunted[0], 1
     for code in sorted(count):
         yield _summary(code, first[code], count[code], options)
     yield from _refusals(outcomes)
@@ -151,6 +170,10 @@ def _summary(code: str, outcome: Outcome, count: int, options: Options) -> Diagn
     if code == "ET202":
         names = {50: "ESP", 51: "AH", 108: "IPCOMP"}
         text = text.format(assumed=" and ".join(names[p] for p in options.assume))
+    if code == "ET201" and len(options.local) > 1:
+        text = "which --local address faced the peer is not known; the kernel takes the address"
+        text += " of the route to the peer"
+        hint = "give one --local for each family, if that is not right"
     if code == "ET215":
         guarded = any(s.direction == "fwd" for s in outcome.shields)
         text = text.format(
@@ -158,6 +181,7 @@ def _summary(code: str, outcome: Outcome, count: int, options: Options) -> Diagn
             if guarded
             else ""
         )
+        severity = _WARNING if guarded else _NOTE
         hint = "say --local ADDRESS" if guarded else ""
     if code == "ET212" and options.inbound is not Inbound.STRICT:
         hint = ""

@@ -147,7 +147,8 @@ class Outcome(NamedTuple):
 
     ``selectors`` are usually the one of the eroute; none when it is carried by another eroute or
     not at all, several when a mask with holes was taken apart.  ``reqid`` is that of its
-    templates.  ``reason`` is said for what is refused.
+    templates.  ``reason`` is said for what is refused.  ``shadowed`` are directions and selectors
+    that a stronger policy has taken, so that this eroute's own is left out there.
     """
 
     eroute: Eroute
@@ -157,6 +158,7 @@ class Outcome(NamedTuple):
     shields: tuple[Shield, ...] = ()
     priority: int = 0
     reason: str = ""
+    shadowed: tuple[tuple[str, Selector], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -187,20 +189,24 @@ class Outcome(NamedTuple):
     def policies(self) -> tuple[Policy, ...]:
         """The policies of this eroute, built anew at each call: kept, they would fill memory."""
         priority = self.priority
-        found = [
-            Policy(shield.direction, shield.selector, priority - 1, action=shield.action)
-            for shield in self.shields
-        ]
+        found: dict[tuple[str, Selector], Policy] = {}
+        for shield in self.shields:
+            direction, selector, action = shield
+            found[direction, selector] = Policy(direction, selector, priority - 1, action)
         out, inward = self.templates
         treatment = self.treatment
         for selector in self.selectors:
-            found.append(Policy(OUT, selector, priority, treatment.action, out))
+            found.setdefault(
+                (OUT, selector), Policy(OUT, selector, priority, treatment.action, out)
+            )
             if treatment.inbound:
                 mirror = selector.mirrored()
-                found.append(Policy(IN, mirror, priority, ALLOW, inward))
+                found.setdefault((IN, mirror), Policy(IN, mirror, priority, ALLOW, inward))
                 if treatment.forwarded:
-                    found.append(Policy(FWD, mirror, priority, ALLOW, inward))
-        return tuple(found)
+                    found.setdefault((FWD, mirror), Policy(FWD, mirror, priority, ALLOW, inward))
+        for place in self.shadowed:
+            found.pop(place, None)
+        return tuple(found.values())
 
 
 TUNNEL_MODE: Final = Mode.TUNNEL.value

@@ -199,6 +199,8 @@ def _settle(
 ) -> None:
     """Say what became of a crossing pair in the final order."""
     first, second = members[crossing.first], members[crossing.second]
+    if any("ET304" in treatments[position].codes for position in (first, second)):
+        return  # no packet reaches one of them
     second_leads = place[crossing.second] < place[crossing.first]
     if crossing.relation is Relation.SECOND and second_leads:
         return

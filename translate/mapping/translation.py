@@ -16,7 +16,8 @@ from ..klips.said import SA_INT, SPI_HOLD, SPI_PASS, SPI_REJECT
 from ..net import ALL_ONES, IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
 from ..xfrm.model import FirewallRule, Policy
 from . import findings
-from .exemptions import discovery_shields, ike_shields, intersection
+from .collisions import places, without_collisions
+from .exemptions import discovery_shields, ike_shields, intersection, uncovered_shields
 from .masks import HOLES, host_pair, is_kernel_hold, prefix_count, without_holes
 from .model import (
     ALLOW,
@@ -37,6 +38,10 @@ from .protection import Protection
 from .shunts import shunt_treatments
 
 
+BAND: Final = 100_000_000
+"""Priorities from the base on that are ours, unless the base is among those of key daemons."""
+
+
 @dataclass(frozen=True, slots=True)
 class Translation:
     """The whole result.
@@ -52,6 +57,13 @@ class Translation:
     firewall: tuple[FirewallRule, ...]
     findings: tuple[Diagnostic, ...]
     disputes: tuple[Dispute, ...]
+    last_priority: int
+
+    @property
+    def band(self) -> tuple[int, int]:
+        """The first and last priority that are ours on the host, whatever the table."""
+        base = self.options.priority_base
+        return base, max(self.last_priority, base + BAND - 1 if base >= BAND else 0)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -108,14 +120,16 @@ def translate(host: KlipsHost, options: Options) -> Translation:
     places = [0] * len(drafts)
     for place, position in enumerate(precedence.order):
         places[position] = place
-    first = options.priority_base + len(_extra_flows(options)) + POLICIES_PER_PLACE
+    first = options.priority_base + len(_bypass_flows(options)) + POLICIES_PER_PLACE
     outcomes = [
         mapper.finish(eroute, draft, first + POLICIES_PER_PLACE * place, position in refused)
         for position, (eroute, draft, place) in enumerate(
             zip(host.eroutes, drafts, places, strict=True)
         )
     ]
-    last = first + POLICIES_PER_PLACE * len(outcomes) + len(options.routed)
+    bypass = _bypass_flows(options)
+    outcomes = without_collisions(outcomes, precedence.order, bypass)
+    last = first + POLICIES_PER_PLACE * (len(outcomes) + len(options.routed))
     found = [
         *findings.limits(options, last, mapper.protection.reqids),
         *precedence.findings,
@@ -125,10 +139,11 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         host,
         options,
         tuple(outcomes),
-        tuple(_extra_policies(options, last)),
-        tuple(_firewall(outcomes, precedence)) if options.reject_rule else (),
+        tuple(_extra_policies(options, outcomes, last)),
+        tuple(_firewall(outcomes, precedence, options)) if options.reject_rule else (),
         tuple(found),
         tuple(precedence.disputes),
+        last,
     )
 
 
@@ -255,7 +270,7 @@ class _Mapper:
             shields = ike_shields(eroute, treatment, self.options.local)
             if eroute[0][0][0] == 6:
                 shields += discovery_shields(eroute.selector, treatment)
-        return _new(Outcome, (eroute, treatment, selectors, reqid, shields, priority, reason))
+        return _new(Outcome, (eroute, treatment, selectors, reqid, shields, priority, reason, ()))
 
 
 _new: Final = tuple.__new__
@@ -323,32 +338,43 @@ def _unreached_passes(
     return refused
 
 
-def _extra_flows(options: Options) -> list[tuple[str, Selector]]:
+def _bypass_flows(options: Options) -> list[tuple[str, Selector]]:
     """What --bypass allows: these networks were never routed into ipsecN."""
-    flows = []
+    flows: dict[tuple[str, Selector], None] = {}
     for network in options.bypass:
         anywhere = Prefix(network.family, 0, 0)
-        flows.append((OUT, Selector(anywhere, network)))
-        flows.append((IN, Selector(network, anywhere)))
-        flows.append((FWD, Selector(network, anywhere)))
-        flows.append((FWD, Selector(anywhere, network)))
-    return flows
+        flows[OUT, Selector(anywhere, network)] = None
+        flows[IN, Selector(network, anywhere)] = None
+        flows[FWD, Selector(network, anywhere)] = None
+        flows[FWD, Selector(anywhere, network)] = None
+    return list(flows)
 
 
-def _extra_policies(options: Options, last: int) -> Iterator[Policy]:
-    seen: set[tuple[str, Selector]] = set()
-    for place, (direction, selector) in enumerate(_extra_flows(options)):
-        if (direction, selector) not in seen:
-            seen.add((direction, selector))
-            yield Policy(direction, selector, options.priority_base + place, ALLOW)
-    for place, network in enumerate(options.routed):
-        anywhere = Prefix(network.family, 0, 0)
-        yield Policy(
-            OUT, Selector(anywhere, network), last - len(options.routed) + place + 1, BLOCK
-        )
+def _extra_policies(options: Options, outcomes: Sequence[Outcome], last: int) -> Iterator[Policy]:
+    """The policies of --bypass, before all eroutes, and of --routed, behind them."""
+    bypass = _bypass_flows(options)
+    for place, (direction, selector) in enumerate(bypass):
+        yield Policy(direction, selector, options.priority_base + place, ALLOW)
+    if not options.routed:
+        return
+    taken = {place for outcome in outcomes for place in places(outcome)} | set(bypass)
+    start = last - POLICIES_PER_PLACE * len(options.routed)
+    for number, network in enumerate(dict.fromkeys(options.routed)):
+        priority = start + POLICIES_PER_PLACE * (number + 1)
+        selector = Selector(Prefix(network.family, 0, 0), network)
+        # No eroute at all: KLIPS let the host's own IKE, ESP and AH pass, and dropped the rest.
+        for direction, flow, action in uncovered_shields(selector, options.local):
+            if (direction, flow) not in taken:
+                taken.add((direction, flow))
+                yield Policy(direction, flow, priority - 1, action)
+        if (OUT, selector) not in taken:
+            taken.add((OUT, selector))
+            yield Policy(OUT, selector, priority, BLOCK)
 
 
-def _firewall(outcomes: Sequence[Outcome], precedence: Precedence) -> Iterator[FirewallRule]:
+def _firewall(
+    outcomes: Sequence[Outcome], precedence: Precedence, options: Options
+) -> Iterator[FirewallRule]:
     """The rules that answer for %reject, and before them the stronger eroutes that they meet."""
     rejecting = {
         position
@@ -359,6 +385,10 @@ def _firewall(outcomes: Sequence[Outcome], precedence: Precedence) -> Iterator[F
     }
     if not rejecting:
         return
+    for network in options.bypass:
+        anywhere = Prefix(network.family, 0, 0)
+        for selector in (Selector(anywhere, network), Selector(network, anywhere)):
+            yield FirewallRule("return", selector, "--bypass")
     shields: set[int] = set()
     for position in rejecting:
         family = outcomes[position].eroute.selector.family
