@@ -258,7 +258,7 @@ def _split_rest(match: re.Match[str], problems: list[_Refusal]) -> _Tail:
     while len(groups) < 2 and (start := _last_group(rest, end)) is not None:
         group = rest[start:end].strip()[1:-1]
         # `(error)` is what KLIPS prints for a SAID that it cannot print.
-        if group == "error" and not rest[:start].strip():
+        if group == "error" and (match["count"] is None or not rest[:start].strip()):
             break
         groups.insert(0, group)
         end = start
@@ -288,28 +288,29 @@ def _end(match: re.Match[str], name: str) -> tuple[Prefix, int]:
         return _bracketed(text, start)
     address, slash, tail = text.partition("/")
     if not slash:
+        damaged = not text and ":" in match["source"]
         raise _Refusal(
-            "ET112" if not text else "ET102",
+            "ET112" if damaged else "ET102",
             start,
             max(end, start + 1),
             f"the {name} has no mask" if text else f"the {name} is missing",
             "ADDRESS/BITS",
-            ""
-            if text
-            else "an IPv6 row with a destination port is printed like this; "
-            "take the eroute from the script or the configuration that made it",
+            "an IPv6 row with a destination port is printed like this; "
+            "take the eroute from the script or the configuration that made it"
+            if damaged
+            else "",
         )
     family = 6 if ":" in address else 4
-    mask_text, port_text = tail, ""
+    mask_text, colon, port_text = tail, "", ""
     if family == 4 or _decimal_head(tail):
-        mask_text, _, port_text = tail.partition(":")
+        mask_text, colon, port_text = tail.partition(":")
     try:
         value = _quad(address) if family == 4 else _ipv6(address)
     except ValueError as error:
         raise _bad_address(family, name, text, start, str(error)) from None
     mask = _mask(family, mask_text, name, start + len(address) + 1)
     port = 0
-    if port_text or text.endswith(":"):
+    if colon:
         if not _PORT.match(port_text) or int(port_text) > 65535:
             raise _Refusal(
                 "ET105", end - len(port_text), end, f"{port_text!r} is not a port", "0 to 65535"
@@ -525,6 +526,13 @@ def _split_six_in_four(word: str, start: int) -> tuple[str, str]:
             "take this eroute from the script or the configuration that made it",
         )
     return readings[0] if readings else (word, "")
+
+
+def refuse(eroute: Eroute, code: str) -> Eroute:
+    """The eroute with nothing but its addresses left, so that its traffic can be blocked."""
+    selector = eroute.selector._replace(protocol=0, source_port=0, destination_port=0)
+    said = Said(0, 0, 4, 0, str(eroute.said))
+    return eroute._replace(selector=selector, saids=(said,), defect=code)
 
 
 def contiguous(prefix: Prefix) -> bool:

@@ -18,7 +18,16 @@ from .address import parse_ipv4
 from .capture import clean_lines
 from .eroute import Eroute, Form
 from .lookup import row_of
-from .row import IDENTITIES, LOOK_COUNT, ROW, ROW_ANYWHERE, ROW_START, RowText, read_row
+from .row import (
+    IDENTITIES,
+    LOOK_COUNT,
+    ROW,
+    ROW_ANYWHERE,
+    ROW_START,
+    RowText,
+    read_row,
+    refuse,
+)
 from .said import MAGIC, PREFIXES, Said
 
 
@@ -70,7 +79,20 @@ _NEW_LISTING: Final = re.compile(
 )
 """A command or heading after which a table begins anew."""
 
+_SHORT: Final = 24
+"""Shorter lines are no rows; identities and pieces of a row broken by a terminal are."""
+
+_PIECE: Final = re.compile(r"\s*(?:[0-9a-fA-Fx@:.]{1,44}|subnet|through[46]?)\s*\Z")
+"""A lone piece of a word: the end of a SAID that a terminal broke at its last column."""
+
+_CUT_ROW: Final = re.compile(r"\s*-?[0-9]+(?:\s+[\[0-9a-fA-F:./\]]*\s*-?)?\Z")
+"""What is left of a row that was cut before its arrow."""
+
 _QUOTE: Final = re.compile(r"(?:[>|] ?)+(?=\s*[-+]?[0-9\[])")
+_QUOTE_ANY: Final = re.compile(r"(?:[>|] ?)+")
+DISK_BLOCK: Final = 512
+"""A copy that was interrupted ends at a multiple of this; a text ends there by chance alone."""
+
 _WRAPPED_LINES: Final = 4
 
 
@@ -117,16 +139,24 @@ def read_listings(data: bytes, name: str, collector: Collector) -> list[Listing]
         _check_repeats(listing, collector)
     if listings and data[-1:] not in (b"\n", b"\r") and _ends_with_row(lines, listings[-1]):
         last = listings[-1].eroutes[-1].span
+        at_block = len(data) % DISK_BLOCK == 0
         collector.add(
             Diagnostic(
                 "ET106",
-                Severity.WARNING,
-                "the last row has no line end: its last word may be cut",
+                Severity.ERROR if at_block else Severity.WARNING,
+                f"the input ends inside its last line after {len(data)} bytes, a whole number of"
+                " blocks: it was cut there"
+                if at_block
+                else "the last row has no line end: its last word may be cut",
                 last,
                 excerpt=lines[last.line - 1],
                 hint="compare it with the host, or take the table again",
             )
         )
+        if at_block:
+            listings[-1].eroutes[-1] = refuse(listings[-1].eroutes[-1], "ET106")
+    elif listings and data[-1:] not in (b"\n", b"\r"):
+        reader.check_last_line(listings[-1])
     reader.report_noise(bool(listings))
     return listings
 
@@ -155,6 +185,11 @@ class _Reader:
             line = lines[index]
             match = kernel_row(line)
             eroute = quick(match, index) if match is not None else None
+            if eroute is not None and index + 1 < total:
+                # A short line behind a row may be a piece of it.
+                following = lines[index + 1]
+                if len(following) < _SHORT or following[0] in " (>|":
+                    eroute = None
             if eroute is not None:
                 listing = self.listings[-1]
                 if listing.eroutes and listing.eroutes[-1].form != Form.PROC:
@@ -237,10 +272,16 @@ class _Reader:
             self.first_noise = self.first_noise or index + 1
         return index + 1
 
+    def _text(self, index: int) -> str:
+        """A following line, without the quote marks of a mail."""
+        line = self.lines[index]
+        quoted = _QUOTE_ANY.match(line)
+        return line[quoted.end() :] if quoted else line
+
     def _next_text(self, index: int) -> int:
         """The index of the next line that is not blank, at most a few lines on."""
         for ahead in range(index + 1, min(index + 1 + _WRAPPED_LINES, len(self.lines))):
-            if self.lines[ahead].strip():
+            if self._text(ahead).strip():
                 return ahead
         return index
 
@@ -249,23 +290,54 @@ class _Reader:
         text = self.lines[index]
         last = index
         match = ROW.match(text, offset)
+        counted = match is not None and match["count"] is not None
         if match is not None and not match["rest"].strip():
             ahead = self._next_text(index)
-            if ahead != index and _starts_with_said(self.lines[ahead]):
-                text = f"{text.rstrip()} {self.lines[ahead].strip()}"
+            if ahead != index and _starts_with_said(self._text(ahead), single=counted):
+                text = f"{text.rstrip()} {self._text(ahead).strip()}"
                 last = ahead
-        if match is not None and "(" not in text and match["count"] is not None:
-            ahead = self._next_text(last)
-            if ahead != last and IDENTITIES.match(self.lines[ahead]):
-                text = f"{text.rstrip()} {self.lines[ahead].strip()}"
-                last = ahead
-        elif match is not None and "(" not in text and match["count"] is None:
-            ahead = self._next_text(last)
-            if ahead != last and LOOK_COUNT.match(self.lines[ahead]):
-                text = f"{text.rstrip()} {self.lines[ahead].strip()}"
-                last = ahead
+        elif match is not None and "(" not in match["rest"] and self._broken(index):
+            return self._cut_in_a_word(index)
+        text, last = self._with_end(text, last, counted=counted)
         self._take(RowText(" " * offset + text[offset:], self._span(index, last)))
         return last + 1
+
+    def _with_end(self, text: str, last: int, *, counted: bool) -> tuple[str, int]:
+        """Add the identities, or the count of ``ipsec look``, that stand on the next line."""
+        if "(" in text:
+            return text, last
+        ahead = self._next_text(last)
+        end = IDENTITIES if counted else LOOK_COUNT
+        if ahead != last and end.match(self._text(ahead)):
+            return f"{text.rstrip()} {self._text(ahead).strip()}", ahead
+        return text, last
+
+    def _broken(self, index: int) -> bool:
+        """Whether the next line is a piece of a word that a terminal broke off this one."""
+        return index + 1 < len(self.lines) and _PIECE.match(self._text(index + 1)) is not None
+
+    def _cut_in_a_word(self, index: int) -> int:
+        line, piece = self.lines[index], self.lines[index + 1]
+        self.collector.add(
+            Diagnostic(
+                "ET106",
+                Severity.ERROR,
+                f"this row is broken inside a word: {piece.strip()!r} on the next line may belong"
+                " to it",
+                self._span(index, index)._replace(column=len(line.rstrip())),
+                excerpt=line,
+                expected="the whole row on one line",
+                hint="take the table again on a wider terminal, or into a file",
+            )
+        )
+        row = RowText(line, self._span(index, index + 1))
+        eroute = read_row(row, Collector())
+        if eroute is None:
+            self.listings[-1].unread.append(UnreadRow(*row.span))
+        else:
+            # The piece may have been the protocol: without it the block is the wider one.
+            self.listings[-1].eroutes.append(refuse(eroute, "ET106"))
+        return index + 2
 
     def _joined(self, index: int, offset: int) -> int:
         """The head of a row: join following lines until both arrows and a SAID are there."""
@@ -273,23 +345,23 @@ class _Reader:
         last = index
         for _ in range(_WRAPPED_LINES):
             ahead = self._next_text(last)
-            if ahead == last or self._stands_alone(self.lines[ahead]):
+            if ahead == last or self._stands_alone(self._text(ahead)):
                 break
-            text = f"{text.rstrip()} {self.lines[ahead].strip()}"
+            text = f"{text.rstrip()} {self._text(ahead).strip()}"
             last = ahead
             match = ROW.match(text)
             if match is not None and match["rest"].strip():
                 break
-        if ROW.match(text) is None:
+        match = ROW.match(text)
+        if match is None:
             if "->" not in text:
                 # A bare subnet on a line of its own is no row: routes look like that too.
                 return self._no_row(index)
             self._take(RowText(self.lines[index], self._span(index, index)))
             return index + 1
-        ahead = self._next_text(last)
-        if ahead != last and "(" not in text and IDENTITIES.match(self.lines[ahead]):
-            text = f"{text.rstrip()} {self.lines[ahead].strip()}"
-            last = ahead
+        if "(" not in match["rest"] and self._broken(last):
+            return self._cut_in_a_word(last)
+        text, last = self._with_end(text, last, counted=match["count"] is not None)
         self._take(RowText(text, self._span(index, last)))
         return last + 1
 
@@ -312,6 +384,27 @@ class _Reader:
             listing = self._begin()
         listing.eroutes.append(eroute)
 
+    def check_last_line(self, listing: Listing) -> None:
+        """A last line without line end, right behind a row: a row cut before its arrow?"""
+        number = len(self.lines)
+        last = listing.eroutes[-1].span if listing.eroutes else listing.span
+        line = self.lines[-1]
+        if last.end_line != number - 1 or not _CUT_ROW.match(line):
+            return
+        span = self._span(number - 1, number - 1)
+        self.collector.add(
+            Diagnostic(
+                "ET106",
+                Severity.ERROR,
+                "this row is cut: what follows it is missing",
+                span,
+                excerpt=line,
+                expected="COUNT SOURCE/BITS -> DESTINATION/BITS => SAID",
+                hint="take the table again, whole",
+            )
+        )
+        listing.unread.append(UnreadRow(*span))
+
     def report_noise(self, found: bool) -> None:
         """Say how many lines held no eroute."""
         if not self.noise:
@@ -330,9 +423,11 @@ class _Reader:
         )
 
 
-def _starts_with_said(line: str) -> bool:
-    head = line.split(None, 1)[0]
-    return head.startswith(("%", "(error)")) or "@" in head
+def _starts_with_said(line: str, *, single: bool) -> bool:
+    """Whether a line goes on with the SAID of a row; a proc row names a single one."""
+    words = line.split()
+    saids = [word for word in words if word.startswith(("%", "(error)")) or "@" in word]
+    return bool(words) and words[0] in saids and not (single and len(saids) > 1)
 
 
 def _ascending(eroutes: list[Eroute]) -> bool:
@@ -343,7 +438,14 @@ def _ascending(eroutes: list[Eroute]) -> bool:
         if eroute[5] != Form.PROC.value:
             return False
         source, destination, protocol, source_port, destination_port = eroute[0]
-        key = (source[0], source[1], destination[1], protocol, source_port, destination_port)
+        key = (
+            source[0],
+            source[1] & source[2],
+            destination[1] & destination[2],
+            protocol,
+            source_port,
+            destination_port,
+        )
         if key < previous or (key == previous and _coarse_first(last, eroute)):
             return False
         previous, last = key, eroute
