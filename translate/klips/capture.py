@@ -44,7 +44,7 @@ def clean_lines(data: bytes, name: str, collector: Collector) -> list[str]:
     if "&gt;" in text:
         text = text.replace("&gt;", ">").replace("&nbsp;", " ")
     lines = text.split("\n")
-    if len(text) > LINE_LIMIT:
+    if len(text) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT:
         _drop_long(lines, name, collector)
     plain = text.isascii() and "\x1b" not in text and "\r" not in text and "\x08" not in text
     if not plain or _CONTROL.search(text):

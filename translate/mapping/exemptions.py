@@ -77,7 +77,8 @@ def ike_shields(
     selector = eroute[0]
     family, address, mask = selector[1]
     said = eroute[1][0]
-    to_peer = bool(treatment.steps) and said[0] != SA_INT
+    # KLIPS compared the destination with edst, and let pass where edst is 0, as that of a shunt.
+    to_peer = said[0] != SA_INT and bool(said[3])
     if to_peer and (said[2] != family or (said[3] ^ address) & mask):
         return ()  # the peer lies outside the eroute: nearly always
     if selector.protocol not in (0, IPPROTO_UDP, IPPROTO_ESP, IPPROTO_AH):

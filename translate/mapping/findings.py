@@ -45,7 +45,11 @@ _TEXTS: Final = {
         "KLIPS did not know this SAID itself and dropped the packets; they are blocked",
         "",
     ),
-    "ET207": (_NOTE, "the mask has holes and is taken apart into prefixes", ""),
+    "ET207": (
+        _NOTE,
+        "the mask has holes; it is taken apart into prefixes where they are few enough",
+        "",
+    ),
     "ET208": (
         _WARNING,
         "the address has bits outside its mask; the prefix without them is carried. KLIPS may have"

@@ -14,7 +14,8 @@ HOLES: Final = Rule(
     eroute="any, with a mask such as 255.0.255.0",
     klips="Compared the bits of the mask, wherever they are.",
     xfrm="The mask is taken apart into prefixes, each with its policies, when there are at most"
-    " --mask-limit of them. Otherwise refused.",
+    " --mask-limit of them. Otherwise refused; --allow-partial blocks the narrowest prefixes that"
+    " cover the mask.",
     difference="None.",
     reason="XFRM has prefix lengths only.",
     tested="tests/unit/test_mapping.py",
@@ -103,6 +104,20 @@ def prefixes(prefix: Prefix) -> list[Prefix]:
             return result
         # The next subset of the holes, counting upward.
         part = (part - holes) & holes
+
+
+def around(selector: Selector) -> Selector:
+    """The narrowest selector with plain prefixes that covers one whose masks have holes."""
+    return selector._replace(
+        source=_around(selector.source), destination=_around(selector.destination)
+    )
+
+
+def _around(prefix: Prefix) -> Prefix:
+    family, address, mask = prefix
+    width = WIDTH[family]
+    length = width - (~mask & ALL_ONES[family]).bit_length()
+    return Prefix(family, address, MASK_OF_LENGTH[family][length]).network
 
 
 def without_holes(eroute: Eroute) -> tuple[Selector, ...]:

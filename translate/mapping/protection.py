@@ -177,8 +177,8 @@ class Protection:
                 ("ET202", group.assumed),
                 ("ET218", self._by_spi and group.assumed),
                 ("ET211", compressed),
-                ("ET212", strict and not mirrors_itself),
-                ("ET213", strict and mirrors_itself),
+                ("ET212", strict and not mirrors_itself and not compressed),
+                ("ET213", strict and mirrors_itself and not compressed),
             )
             if holds
         )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Final
 
 from ..diagnostics import Diagnostic
@@ -18,7 +19,7 @@ from ..xfrm.model import FirewallRule, Policy
 from . import findings
 from .collisions import places, without_collisions
 from .exemptions import discovery_shields, ike_shields, intersection, uncovered_shields
-from .masks import HOLES, host_pair, is_kernel_hold, prefix_count, without_holes
+from .masks import HOLES, around, host_pair, is_kernel_hold, prefix_count, without_holes
 from .model import (
     ALLOW,
     BLOCK,
@@ -167,14 +168,12 @@ class _Mapper:
         (family, near, near_mask), (_, far, far_mask) = selector[0], selector[1]
         lengths = LENGTH_OF_MASK[family]
         if near_mask not in lengths or far_mask not in lengths:
-            return self._with_holes(eroute, treatment)
-        selectors: tuple[Selector, ...] = (selector,)
+            treatment, selectors, reason = self._with_holes(eroute, treatment)
+        else:
+            selectors, reason = (selector,), ""
         if near & ~near_mask or far & ~far_mask:
-            selectors = (
-                selector._replace(
-                    source=selector.source.network, destination=selector.destination.network
-                ),
-            )
+            if not reason and len(selectors) == 1:
+                selectors = (_network_of(selectors[0]),)
             treatment = _add(treatment, "ET208", Kind.NOTED)
         if family == 6 and near >> SOURCE_BYTE_8 & 0xFF and eroute.form != Form.COMMAND:
             treatment = _add(treatment, "ET209", Kind.NOTED)
@@ -185,7 +184,7 @@ class _Mapper:
         elif treatment[0] == "exact":
             # Exact for what went into ipsecN; what did not is not known.
             treatment = _add(treatment, "ET214", Kind.NOTED)
-        return treatment, selectors, ""
+        return treatment, selectors, reason
 
     def _scoped(self, selectors: tuple[Selector, ...]) -> tuple[Selector, ...]:
         """Only what was routed into ipsecN."""
@@ -242,15 +241,10 @@ class _Mapper:
         if count > self.options.mask_limit:
             reason = (
                 f"the mask has holes: it would take {count} prefixes, and --mask-limit is"
-                f" {self.options.mask_limit}"
+                f" {self.options.mask_limit}; --allow-partial blocks the prefixes around it"
             )
-            return (
-                treatment._replace(
-                    kind=Kind.REFUSED.value, rule=HOLES.name, codes=(*treatment.codes, "ET207")
-                ),
-                (),
-                reason,
-            )
+            refusal = self.shunts["unreadable"]._replace(rule=HOLES.name, codes=("ET207",))
+            return refusal, (around(selector),), reason
         return _add(treatment, "ET207", Kind.NOTED), without_holes(eroute), ""
 
     def finish(self, eroute: Eroute, draft: _Draft, priority: int, refused: bool) -> Outcome:
@@ -266,15 +260,31 @@ class _Mapper:
             shunt = eroute[1][0][0] == SA_INT
             reqid = self.trap_reqid if shunt else self.protection.reqid(eroute[1])
         shields: tuple[Shield, ...] = ()
-        if treatment[6] and selectors and treatment[0] != "refused":
-            shields = ike_shields(eroute, treatment, self.options.local)
-            if eroute[0][0][0] == 6:
-                shields += discovery_shields(eroute.selector, treatment)
+        if (treatment[6] or treatment[3]) and selectors and treatment[0] != "refused":
+            if selectors == (eroute[0],):
+                shields = self._shields(eroute, treatment)
+            else:
+                # Only what is carried: cut to the routes, without host bits and holes.
+                parts = [self._shields(eroute._replace(selector=s), treatment) for s in selectors]
+                shields = tuple(dict.fromkeys(chain.from_iterable(parts)))
         return _new(Outcome, (eroute, treatment, selectors, reqid, shields, priority, reason, ()))
+
+    def _shields(self, eroute: Eroute, treatment: Treatment) -> tuple[Shield, ...]:
+        shields = ike_shields(eroute, treatment, self.options.local)
+        if eroute[0][0][0] == 6:
+            shields += discovery_shields(eroute.selector, treatment)
+        return shields
 
 
 _new: Final = tuple.__new__
 """Builds a NamedTuple at half the price of calling its class; there is one for each eroute."""
+
+
+def _network_of(selector: Selector) -> Selector:
+    """The selector without host bits."""
+    return selector._replace(
+        source=selector.source.network, destination=selector.destination.network
+    )
 
 
 def _with_ports(
