@@ -98,14 +98,12 @@ def main() -> int:
     medians = {name: statistics.median(values) for name, values in times.items()}
     for name, median in medians.items():
         print(f"{name:<28} {median:8.3f} s")
-    convert = medians["convert"]
-    print(
-        f"convert / iptables-restore-translate  {convert / medians['iptables-restore-translate']:.2f}"
-    )
-    print(f"convert / awk                         {convert / medians['awk']:.2f}")
-    print(
-        f"start / python -c pass                {medians['start'] / medians['python -c pass']:.2f}"
-    )
+    for ours, peer in (
+        ("convert", "iptables-restore-translate"),
+        ("convert", "awk"),
+        ("start", "python -c pass"),
+    ):
+        print(f"{f'{ours} / {peer}':<38} {medians[ours] / medians[peer]:.2f}")
     print(f"peak memory of convert, {ROWS} rows      {memory / 1024:.0f} MiB")
     print(f"peak memory of convert, {10 * ROWS} rows     {peak / 1024:.0f} MiB in {seconds:.1f} s")
     return 0
