@@ -50,8 +50,8 @@ def test_output_status_and_files(tmp_path: Path) -> None:
         printf 'a\\tb\\r\\n\\033[1m'; echo error >&2
         head -c 100000 /dev/zero | tr '\\0' x
         cmp {here} {here} && echo kept > "$NETKEY_SCRATCH/file"
-        echo lost > /root/netkey-lost && rm -f {here} && test ! -e {here}
-        mkdir /tmp/host && mount -t hostfs none /tmp/host && touch /tmp/host/root/netkey-lost 2>&1
+        echo lost > /opt/netkey-lost && rm -f {here} && test ! -e {here}
+        mkdir /tmp/host && mount -t hostfs none /tmp/host && touch /tmp/host/opt/netkey-lost 2>&1
         modprobe -n esp4 && exit 42
         """,
         scratch=tmp_path,
@@ -61,7 +61,7 @@ def test_output_status_and_files(tmp_path: Path) -> None:
     assert "Read-only file system" in output
     assert (tmp_path / "file").read_text() == "kept\n"
     assert here.exists()
-    assert not Path("/root/netkey-lost").exists()
+    assert not Path("/opt/netkey-lost").exists()
     assert halls() == before
 
 

@@ -311,7 +311,7 @@ def test_text_files_speak_of_the_project_alone() -> None:
     of_the_system = re.compile(
         r"\b(?:login|ssh) sess" + r"ions?\b|\bsess" + r"ion (?:of its own|leader)"
         # pytest's own word, in its plugins and fixtures
-        r"|\bsess" + r"ion(?=[.:,)\"])|\.sess" + r"ion\b|once per sess" + r"ion"
+        r"|(?i:\bsess" + r"ion)(?=[.:,)\"])|\.sess" + r"ion\b|once per sess" + r"ion"
     )
     paths = re.compile(r"(?<![\w.])/(?:wo" + r"rk|ho" + r"me|ro" + r"ot)/")
     found: list[str] = []
