@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from eroute_translate.cli import main
 
+from eroute_translate.cli import main
 from tests.golden.reading import HERE, golden, read_json
 
 CAPTURES = sorted((HERE / "captures").glob("*.txt"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from eroute_translate.cli import main
 from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.eroute import format_eroute
 from eroute_translate.klips.table import read_listings
-
 from tests.golden.reading import HERE, golden, read_json
 
 EXAMPLES = sorted((HERE / "manual").glob("*.txt"))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
+
 from eroute_translate.net import MASK_OF_LENGTH, WIDTH, Packet, Prefix, Selector, parse_prefix
 from eroute_translate.xfrm.lookup import PolicyIndex, Verdict, lookup, matches
 from eroute_translate.xfrm.model import Policy, Template

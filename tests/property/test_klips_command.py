@@ -5,6 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from eroute_translate.diagnostics import Collector, Severity, Span, render_text
 from eroute_translate.klips.command import (
     FLAGS,
@@ -18,8 +21,6 @@ from eroute_translate.klips.command import (
 from eroute_translate.klips.eroute import Eroute, Form
 from eroute_translate.klips.said import PASSTHROUGH4, PASSTHROUGH6, SHUNTS, Said
 from eroute_translate.net import MASK_OF_LENGTH, WIDTH, Prefix, Selector
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPAN = Span("<command line>", 1)
 

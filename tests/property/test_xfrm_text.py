@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from eroute_translate.net import (
     MASK_OF_LENGTH,
     WIDTH,
@@ -19,8 +22,6 @@ from eroute_translate.xfrm.text import (
     policy_arguments,
     read_policies,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 U32 = st.integers(0, 0xFFFFFFFF)
 PORT = st.integers(0, 0xFFFF)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from eroute_translate.klips.address import (
     format_klips_address,
     format_subnet,

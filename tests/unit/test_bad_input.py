@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from eroute_translate.cli import main
 
+from eroute_translate.cli import main
 from tests.unit.klips_text import row
 
 A = row("10.0.0.0/8", "192.168.1.0/24")

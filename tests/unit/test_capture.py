@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.capture import LINE_LIMIT, clean_lines
-
 from tests.unit.klips_text import LONG_NOISE, eroutes, places, read, row, said_texts
 
 ROW = row("10.0.0.0/8", "192.168.1.0/24")

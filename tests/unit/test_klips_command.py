@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from eroute_translate.diagnostics import Collector, Diagnostic, Severity, Span, render_text
 from eroute_translate.klips.command import (
     ACTIONS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from eroute_translate.diagnostics import Collector, Diagnostic, Severity, Span
 from eroute_translate.klips.eroute import Eroute, Form, format_eroute
 from eroute_translate.klips.row import RowText, read_row

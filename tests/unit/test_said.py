@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from eroute_translate.klips.said import MAGIC, Said, format_said, parse_said
 
 V4 = 0xC0A82B01  # 192.168.43.1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from eroute_translate.diagnostics import Severity
 from eroute_translate.klips.eroute import Form, format_eroute
-
 from tests.unit.klips_text import LONG_NOISE, PEER, eroutes, places, read, row, said_texts
 
 A = row("10.0.0.0/8", "192.168.1.0/24")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from eroute_translate.net import (
     MASK_OF_LENGTH,
     Packet,
@@ -22,8 +25,6 @@ from eroute_translate.xfrm.lookup import (
     mismatch,
 )
 from eroute_translate.xfrm.model import Policy, Template
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def selector(source: str, destination: str, *rest: int) -> Selector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from eroute_translate.net import Prefix, Selector, parse_address, parse_prefix
 from eroute_translate.xfrm.model import Policy, Template
 from eroute_translate.xfrm.text import key_arguments, policy_arguments, read_policies

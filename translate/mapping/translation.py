@@ -38,7 +38,6 @@ from .precedence import Dispute, Precedence, decide
 from .protection import Protection
 from .shunts import shunt_treatments
 
-
 BAND: Final = 100_000_000
 """Priorities from the base on that are ours, unless the base is among those of key daemons."""
 
@@ -117,13 +116,21 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         in_kernel_order=host.in_kernel_order,
         insertion_known=host.insertion_known,
     )
-    refused = precedence.refused | _unreached_passes(host, treatments, precedence)
+    unreached = _unreached(host)
+    refused = precedence.refused | {p for p in unreached if treatments[p].weight == Weight.PASS}
+    refused |= _doubtful_passes(host, treatments, precedence)
     places = [0] * len(drafts)
     for place, position in enumerate(precedence.order):
         places[position] = place
     first = options.priority_base + len(_bypass_flows(options)) + POLICIES_PER_PLACE
     outcomes = [
-        mapper.finish(eroute, draft, first + POLICIES_PER_PLACE * place, position in refused)
+        mapper.finish(
+            eroute,
+            draft,
+            first + POLICIES_PER_PLACE * place,
+            refused=position in refused,
+            exempt=position not in unreached,
+        )
         for position, (eroute, draft, place) in enumerate(
             zip(host.eroutes, drafts, places, strict=True)
         )
@@ -169,12 +176,11 @@ class _Mapper:
         lengths = LENGTH_OF_MASK[family]
         if near_mask not in lengths or far_mask not in lengths:
             treatment, selectors, reason = self._with_holes(eroute, treatment)
+        elif near & ~near_mask or far & ~far_mask:
+            selectors, reason = (_network_of(selector),), ""
+            treatment = _add(treatment, "ET208", Kind.NOTED)
         else:
             selectors, reason = (selector,), ""
-        if near & ~near_mask or far & ~far_mask:
-            if not reason and len(selectors) == 1:
-                selectors = (_network_of(selectors[0]),)
-            treatment = _add(treatment, "ET208", Kind.NOTED)
         if family == 6 and near >> SOURCE_BYTE_8 & 0xFF and eroute.form != Form.COMMAND:
             treatment = _add(treatment, "ET209", Kind.NOTED)
         if selector[3] or selector[4]:
@@ -245,10 +251,17 @@ class _Mapper:
             )
             refusal = self.shunts["unreadable"]._replace(rule=HOLES.name, codes=("ET207",))
             return refusal, (around(selector),), reason
+        if selector.source.has_host_bits or selector.destination.has_host_bits:
+            treatment = _add(treatment, "ET208", Kind.NOTED)
         return _add(treatment, "ET207", Kind.NOTED), without_holes(eroute), ""
 
-    def finish(self, eroute: Eroute, draft: _Draft, priority: int, refused: bool) -> Outcome:
-        """Add the priority and the exemptions; block what had to be refused."""
+    def finish(
+        self, eroute: Eroute, draft: _Draft, priority: int, *, refused: bool, exempt: bool
+    ) -> Outcome:
+        """Add the priority and the exemptions; block what had to be refused.
+
+        ``exempt`` is false where KLIPS may have taken another eroute for a part: nothing may pass.
+        """
         treatment, selectors, reason = draft
         if refused:
             treatment = self.shunts["unreadable"]._replace(
@@ -260,7 +273,7 @@ class _Mapper:
             shunt = eroute[1][0][0] == SA_INT
             reqid = self.trap_reqid if shunt else self.protection.reqid(eroute[1])
         shields: tuple[Shield, ...] = ()
-        if (treatment[6] or treatment[3]) and selectors and treatment[0] != "refused":
+        if exempt and (treatment[6] or treatment[3]) and selectors and treatment[0] != "refused":
             if selectors == (eroute[0],):
                 shields = self._shields(eroute, treatment)
             else:
@@ -324,27 +337,46 @@ def _add(treatment: Treatment, code: str, kind: Kind) -> Treatment:
     return treatment._replace(kind=worse, codes=(*treatment.codes, code))
 
 
-def _unreached_passes(
-    host: KlipsHost, treatments: Sequence[Treatment], precedence: Precedence
-) -> set[int]:
-    """Passing eroutes with host bits that KLIPS did not find for all of their prefix."""
-    refused: set[int] = set()
+def _unreached(host: KlipsHost) -> set[int]:
+    """Eroutes with host bits that KLIPS may not have found for all of their prefix."""
+    unreached: set[int] = set()
+    keys: dict[int, set[int]] = {}
     for position, eroute in enumerate(host.eroutes):
-        if treatments[position].weight != Weight.PASS:
-            continue
         key, mask = row_of(eroute.selector)
-        if not key & ~mask or eroute.selector.family not in precedence.tables:
+        if not key & ~mask:
             continue
-        others = {
-            row_of(e.selector)[0]
-            for e in host.eroutes
-            if e.selector.family == eroute.selector.family
-        } - {key}
+        family = eroute.selector.family
+        if family not in keys:
+            keys[family] = {
+                row_of(e.selector)[0] for e in host.eroutes if e.selector.family == family
+            }
         tested = 0
-        for other in others:
+        for other in keys[family] - {key}:
             tested |= 1 << (key ^ other).bit_length() - 1
         if tested & ~mask:
-            refused.add(position)
+            unreached.add(position)
+    return unreached
+
+
+def _doubtful_passes(
+    host: KlipsHost, treatments: Sequence[Treatment], precedence: Precedence
+) -> set[int]:
+    """Passing eroutes before a safer one with host bits, which KLIPS may have found first.
+
+    Its key lies deeper in the tree than its mask tells, also below narrower eroutes.
+    """
+    refused: set[int] = set()
+    place = {position: at for at, position in enumerate(precedence.order)}
+    for position, eroute in enumerate(host.eroutes):
+        key, mask = row_of(eroute.selector)
+        if not key & ~mask or treatments[position].weight == Weight.PASS:
+            continue
+        family = eroute.selector.family
+        members = precedence.members[family]
+        for other in precedence.indexes[family].touching((key & mask, mask)):
+            stronger = members[other]
+            if treatments[stronger].weight == Weight.PASS and place[stronger] < place[position]:
+                refused.add(stronger)
     return refused
 
 
