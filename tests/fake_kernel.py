@@ -1,0 +1,48 @@
+"""A kernel in memory: one policy for each key, the lowest priority wins, faults on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from eroute_translate.net import Packet
+from eroute_translate.xfrm.lookup import lookup
+from eroute_translate.xfrm.model import Policy, PolicyKey
+
+
+class Fault(Exception):  # noqa: N818 - thrown on purpose
+    """What the kernel or the socket said."""
+
+
+class FakeKernel:
+    """Counts messages; ``trouble`` is asked before each and may raise."""
+
+    def __init__(self, policies: Sequence[Policy] = ()) -> None:
+        self.policies: dict[PolicyKey, Policy] = {p.key: p for p in policies}
+        self.messages = 0
+        self.trouble: Callable[[int], None] = lambda _number: None
+        self.watch: Callable[[], None] = lambda: None
+
+    def _message(self) -> None:
+        self.messages += 1
+        self.trouble(self.messages - 1)
+
+    def dump(self) -> list[Policy]:
+        self._message()
+        return list(self.policies.values())
+
+    def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:  # noqa: ARG002
+        for policy in policies:
+            self._message()
+            self.policies[policy.key] = policy
+            self.watch()
+
+    def remove(self, policies: Sequence[Policy]) -> None:
+        for policy in policies:
+            self._message()
+            del self.policies[policy.key]
+            self.watch()
+
+    def clear(self, packet: Packet, direction: str = "out") -> bool:
+        """Whether a packet goes out in clear now."""
+        decision = lookup(list(self.policies.values()), direction, packet)
+        return decision.winner is None or (decision.action == "allow" and not decision.templates)

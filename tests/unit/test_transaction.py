@@ -1,0 +1,251 @@
+"""Transactions against a kernel in memory: all or nothing, and nothing in clear meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eroute_translate.apply.journal import Journal, JournalError, LockedError, Phase
+from eroute_translate.apply.plan import Plan, Verb, make_plan
+from eroute_translate.apply.transaction import ApplyError, apply, commit, roll_back
+from eroute_translate.net import Packet, Selector, parse_address, parse_prefix
+from eroute_translate.xfrm.model import Policy, PolicyKey, Template
+from tests.fake_kernel import FakeKernel, Fault
+
+ESP = (Template(50, "tunnel", 4, 1, 2, reqid=7),)
+
+
+def policy(
+    source: str, destination: str, priority: int, kind: str = "protect", direction: str = "out"
+) -> Policy:
+    action = "block" if kind == "block" else "allow"
+    templates = ESP if kind == "protect" else ()
+    selector = Selector(parse_prefix(source), parse_prefix(destination))
+    return Policy(direction, selector, priority, action, templates)
+
+
+OLD = [
+    policy("10.0.0.0/8", "192.168.0.0/16", 50),
+    policy("10.1.0.0/16", "192.168.1.0/24", 40, "pass"),
+    policy("10.2.0.0/16", "192.168.2.0/24", 30, "block"),
+    policy("10.3.0.0/16", "192.168.3.0/24", 20),
+]
+NEW = [
+    policy("10.0.0.0/8", "192.168.0.0/16", 10),
+    policy("10.1.0.0/16", "192.168.1.0/24", 60, "pass"),
+    policy("10.3.0.0/16", "192.168.3.0/24", 5, "block"),
+    policy("10.4.0.0/16", "192.168.4.0/24", 4, "pass"),
+    policy("10.5.0.0/16", "0.0.0.0/0", 70),
+]
+FOREIGN = policy("172.16.0.0/12", "0.0.0.0/0", 1, "pass")
+
+
+def packets() -> list[Packet]:
+    found = []
+    for second in range(7):
+        for third in range(7):
+            source = parse_address(f"10.{second}.0.1")[1]
+            destination = parse_address(f"192.168.{third}.1")[1]
+            found.append(Packet(4, source, destination))
+    return found
+
+
+def owned(policies: list[Policy]) -> dict[PolicyKey, Policy]:
+    return {p.key: p for p in policies}
+
+
+def plan_of(kernel: FakeKernel, wanted: list[Policy], ours: list[Policy]) -> Plan:
+    return make_plan(wanted, kernel.policies.values(), owned(ours))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    made = Journal(tmp_path / "host")
+    made.prepare()
+    return made
+
+
+def state(kernel: FakeKernel) -> set[Policy]:
+    return set(kernel.policies.values())
+
+
+def test_a_transaction_leaves_what_was_wanted(journal: Journal) -> None:
+    kernel = FakeKernel([*OLD, FOREIGN])
+    plan = plan_of(kernel, NEW, OLD)
+    assert {c.verb for c in plan.changes} == set(Verb)
+    apply(kernel, journal, plan, owned(OLD))
+    assert state(kernel) == {*NEW, FOREIGN}
+    assert journal.read() is None
+    ours = journal.read_owned(boot())
+    assert set(ours.values()) == set(NEW)
+    assert make_plan(NEW, kernel.policies.values(), ours).empty
+
+
+def boot() -> str:
+    from eroute_translate.apply.journal import boot_identity
+
+    return boot_identity()
+
+
+@pytest.mark.parametrize("before", [OLD, []], ids=["update", "fresh"])
+@pytest.mark.parametrize("after", [NEW, []], ids=["wanted", "nothing"])
+def test_a_fault_at_every_message_leads_back(
+    journal: Journal, before: list[Policy], after: list[Policy]
+) -> None:
+    """Every message may fail; then everything is as it was, and never was anything in clear."""
+    whole = FakeKernel([*before, FOREIGN])
+    apply(whole, journal, plan_of(whole, after, before), owned(before))
+    cases = 0
+    for fatal in range(whole.messages):
+        kernel = FakeKernel([*before, FOREIGN])
+        leaks = watch_for_leaks(kernel, before, after)
+        plan = plan_of(kernel, after, before)
+
+        def trouble(number: int, fatal: int = fatal) -> None:
+            if number == fatal:
+                raise Fault("no buffer space")
+
+        kernel.trouble = trouble
+        with pytest.raises(ApplyError) as caught:
+            apply(kernel, journal, plan, owned(before))
+        assert caught.value.rolled_back
+        assert state(kernel) == {*before, FOREIGN}, fatal
+        assert journal.read() is None
+        assert not leaks
+        cases += 1
+    print(f"\n{cases} faults, 0 lost")
+    assert cases == whole.messages
+
+
+@pytest.mark.parametrize("before", [OLD, []], ids=["update", "fresh"])
+def test_death_at_every_message_is_mended_later(journal: Journal, before: list[Policy]) -> None:
+    """After a kill nothing of the process runs; the next one finds the record and rolls back."""
+    whole = FakeKernel(before)
+    apply(whole, journal, plan_of(whole, NEW, before), owned(before))
+    for fatal in range(whole.messages):
+        kernel = FakeKernel(before)
+        leaks = watch_for_leaks(kernel, before, NEW)
+        plan = plan_of(kernel, NEW, before)
+
+        def trouble(number: int, fatal: int = fatal) -> None:
+            if number >= fatal:
+                raise Fault("dead")
+
+        kernel.trouble = trouble
+        with pytest.raises(ApplyError) as caught:
+            apply(kernel, journal, plan, owned(before))
+        assert not caught.value.rolled_back
+        kernel.trouble = lambda _number: None
+        record = journal.read()
+        assert record is not None
+        roll_back(kernel, journal, record)
+        assert state(kernel) == set(before)
+        assert journal.read() is None
+        assert not leaks
+
+
+def watch_for_leaks(kernel: FakeKernel, before: list[Policy], after: list[Policy]) -> list[Packet]:
+    """Packets that go in clear between two states in both of which they are kept."""
+    old, new = FakeKernel(before), FakeKernel(after)
+    kept = [p for p in packets() if not old.clear(p) and not new.clear(p)]
+    leaks: list[Packet] = []
+    kernel.watch = lambda: leaks.extend(p for p in kept if kernel.clear(p))
+    return leaks
+
+
+def test_somebody_elses_change_is_left_and_named(journal: Journal) -> None:
+    kernel = FakeKernel(OLD)
+    plan = plan_of(kernel, NEW, OLD)
+    result = apply(kernel, journal, plan, owned(OLD), confirm_within=60)
+    record = journal.read()
+    assert record is not None
+    assert (record.phase, record.identity) == (Phase.UNCONFIRMED, result.identity)
+    theirs = NEW[0]._replace(priority=3)
+    kernel.policies[theirs.key] = theirs
+    with pytest.raises(ApplyError) as caught:
+        roll_back(kernel, journal, record)
+    assert len(caught.value.left) == 1
+    assert theirs in state(kernel)
+    assert state(kernel) - {theirs} == set(OLD) - {OLD[0]}
+
+
+def test_confirming_makes_it_ours(journal: Journal) -> None:
+    kernel = FakeKernel()
+    apply(kernel, journal, plan_of(kernel, NEW, []), {}, confirm_within=60)
+    record = journal.read()
+    assert record is not None
+    commit(journal, record)
+    assert journal.read() is None
+    assert set(journal.read_owned(boot()).values()) == set(NEW)
+
+
+def test_foreign_policies_are_conflicts(journal: Journal) -> None:
+    theirs = NEW[0]._replace(priority=3)
+    plan = make_plan(NEW, [theirs], {})
+    assert [c.old for c in plan.conflicts] == [theirs]
+    named = make_plan(NEW, [theirs], {}, replace_foreign=True)
+    assert not named.conflicts
+
+
+def test_what_meets_ours_is_told() -> None:
+    stronger = policy("10.0.0.0/16", "192.168.0.0/24", 1, "pass")
+    weaker = policy("10.0.0.0/7", "192.168.0.0/15", 900)
+    apart = policy("11.0.0.0/8", "192.168.0.0/24", 1)
+    plan = make_plan(NEW, [stronger, weaker, apart], {})
+    assert {(f.policy, f.wins) for f in plan.foreign} == {(stronger, True), (weaker, False)}
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "version", "noise"])
+def test_a_damaged_journal_is_refused(journal: Journal, damage: str) -> None:
+    kernel = FakeKernel()
+    apply(kernel, journal, plan_of(kernel, NEW, []), {}, confirm_within=60)
+    path = journal.folder / "transaction"
+    data = bytearray(path.read_bytes())
+    match damage:
+        case "cut":
+            del data[len(data) // 2 :]
+        case "bit":
+            data[-5] ^= 1
+        case "empty":
+            data.clear()
+        case "version":
+            data[16:17] = b"9"
+        case _:
+            data[:] = b"\0" * len(data)
+    path.write_bytes(bytes(data))
+    with pytest.raises(JournalError) as caught:
+        journal.read()
+    assert "transaction" in str(caught.value)
+
+
+def test_the_lock_is_held_by_one(journal: Journal) -> None:
+    with journal.locked(), pytest.raises(LockedError), journal.locked():
+        pass
+
+
+def test_nothing_is_told_to_the_kernel_before_the_record_is_written(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = FakeKernel()
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(JournalError, match="No space left"):
+        apply(kernel, journal, plan_of(kernel, NEW, []), {})
+    assert not state(kernel)
+
+
+def test_after_a_reboot_there_is_nothing_to_take_back(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = FakeKernel()
+    apply(kernel, journal, plan_of(kernel, NEW, []), {}, confirm_within=60)
+    record = journal.read()
+    assert record is not None
+    monkeypatch.setattr("eroute_translate.apply.transaction.boot_identity", lambda: "another")
+    assert roll_back(FakeKernel(), journal, record) == 0
+    assert journal.read() is None
+    assert journal.read_owned("another") == {}
