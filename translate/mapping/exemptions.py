@@ -71,10 +71,12 @@ def intersection(one: Prefix, other: Prefix) -> Prefix | None:
 
 
 def ike_shields(
-    eroute: Eroute, treatment: Treatment, local: tuple[tuple[int, int], ...]
+    eroute: Eroute,
+    selector: Selector,
+    treatment: Treatment,
+    local: tuple[tuple[int, int], ...],
 ) -> tuple[Shield, ...]:
-    """The policies that keep this host's own IKE, ESP and AH off one eroute."""
-    selector = eroute[0]
+    """The policies that keep this host's own IKE, ESP and AH off a part of one eroute."""
     family, address, mask = selector[1]
     said = eroute[1][0]
     # KLIPS compared the destination with edst, and let pass where edst is 0, as that of a shunt.
@@ -88,7 +90,7 @@ def ike_shields(
     peer = Prefix(family, said[3], ALL_ONES[family]) if to_peer else selector.destination.network
     # A source that is one host in transport mode can only be this host.
     transport = treatment.inbound and not treatment.forwarded
-    certain = transport and selector.source.mask == ALL_ONES[family]
+    certain = transport and eroute[0][0][2] == ALL_ONES[family]
     shields = []
     for flow, ours in _own_flows(selector, peer, local):
         shields.append(Shield(OUT, flow, ALLOW))

@@ -116,21 +116,14 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         in_kernel_order=host.in_kernel_order,
         insertion_known=host.insertion_known,
     )
-    unreached = _unreached(host)
-    refused = precedence.refused | {p for p in unreached if treatments[p].weight == Weight.PASS}
+    refused = precedence.refused | _unreached_passes(host, treatments)
     refused |= _doubtful_passes(host, treatments, precedence)
     places = [0] * len(drafts)
     for place, position in enumerate(precedence.order):
         places[position] = place
     first = options.priority_base + len(_bypass_flows(options)) + POLICIES_PER_PLACE
     outcomes = [
-        mapper.finish(
-            eroute,
-            draft,
-            first + POLICIES_PER_PLACE * place,
-            refused=position in refused,
-            exempt=position not in unreached,
-        )
+        mapper.finish(eroute, draft, first + POLICIES_PER_PLACE * place, position in refused)
         for position, (eroute, draft, place) in enumerate(
             zip(host.eroutes, drafts, places, strict=True)
         )
@@ -255,13 +248,8 @@ class _Mapper:
             treatment = _add(treatment, "ET208", Kind.NOTED)
         return _add(treatment, "ET207", Kind.NOTED), without_holes(eroute), ""
 
-    def finish(
-        self, eroute: Eroute, draft: _Draft, priority: int, *, refused: bool, exempt: bool
-    ) -> Outcome:
-        """Add the priority and the exemptions; block what had to be refused.
-
-        ``exempt`` is false where KLIPS may have taken another eroute for a part: nothing may pass.
-        """
+    def finish(self, eroute: Eroute, draft: _Draft, priority: int, refused: bool) -> Outcome:
+        """Add the priority and the exemptions; block what had to be refused."""
         treatment, selectors, reason = draft
         if refused:
             treatment = self.shunts["unreadable"]._replace(
@@ -273,19 +261,21 @@ class _Mapper:
             shunt = eroute[1][0][0] == SA_INT
             reqid = self.trap_reqid if shunt else self.protection.reqid(eroute[1])
         shields: tuple[Shield, ...] = ()
-        if exempt and (treatment[6] or treatment[3]) and selectors and treatment[0] != "refused":
+        if (treatment[6] or treatment[3]) and selectors and treatment[0] != "refused":
             if selectors == (eroute[0],):
-                shields = self._shields(eroute, treatment)
+                shields = self._shields(eroute, treatment, eroute.selector)
             else:
                 # Only what is carried: cut to the routes, without host bits and holes.
-                parts = [self._shields(eroute._replace(selector=s), treatment) for s in selectors]
+                parts = [self._shields(eroute, treatment, s) for s in selectors]
                 shields = tuple(dict.fromkeys(chain.from_iterable(parts)))
         return _new(Outcome, (eroute, treatment, selectors, reqid, shields, priority, reason, ()))
 
-    def _shields(self, eroute: Eroute, treatment: Treatment) -> tuple[Shield, ...]:
-        shields = ike_shields(eroute, treatment, self.options.local)
-        if eroute[0][0][0] == 6:
-            shields += discovery_shields(eroute.selector, treatment)
+    def _shields(
+        self, eroute: Eroute, treatment: Treatment, selector: Selector
+    ) -> tuple[Shield, ...]:
+        shields = ike_shields(eroute, selector, treatment, self.options.local)
+        if selector[0][0] == 6:
+            shields += discovery_shields(selector, treatment)
         return shields
 
 
@@ -337,11 +327,13 @@ def _add(treatment: Treatment, code: str, kind: Kind) -> Treatment:
     return treatment._replace(kind=worse, codes=(*treatment.codes, code))
 
 
-def _unreached(host: KlipsHost) -> set[int]:
-    """Eroutes with host bits that KLIPS may not have found for all of their prefix."""
-    unreached: set[int] = set()
+def _unreached_passes(host: KlipsHost, treatments: Sequence[Treatment]) -> set[int]:
+    """Passing eroutes with host bits that KLIPS did not find for all of their prefix."""
+    refused: set[int] = set()
     keys: dict[int, set[int]] = {}
     for position, eroute in enumerate(host.eroutes):
+        if treatments[position].weight != Weight.PASS:
+            continue
         key, mask = row_of(eroute.selector)
         if not key & ~mask:
             continue
@@ -354,8 +346,8 @@ def _unreached(host: KlipsHost) -> set[int]:
         for other in keys[family] - {key}:
             tested |= 1 << (key ^ other).bit_length() - 1
         if tested & ~mask:
-            unreached.add(position)
-    return unreached
+            refused.add(position)
+    return refused
 
 
 def _doubtful_passes(
