@@ -46,3 +46,19 @@ class FakeKernel:
         """Whether a packet goes out in clear now."""
         decision = lookup(list(self.policies.values()), direction, packet)
         return decision.winner is None or (decision.action == "allow" and not decision.templates)
+
+
+class FakeFirewall:
+    """A firewall table in memory."""
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+        self.refuses = False
+
+    def read(self) -> str:
+        return self.text
+
+    def load(self, text: str) -> None:
+        if self.refuses and text != self.text:
+            raise Fault("syntax error")
+        self.text = text

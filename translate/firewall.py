@@ -39,6 +39,16 @@ def nft_reject(rule: FirewallRule) -> str:
     return f"reject with {family} type admin-prohibited"
 
 
+def rule_comment(place: object) -> str:
+    """A quoted comment for nftables and iptables, which take 128 bytes and 255.
+
+    Neither can quote a quotation mark; of a long text the end is kept, where the line stands.
+    """
+    text = visible(str(place)).replace("\\", "/").replace('"', "'")
+    kept = text.encode("ascii", "replace")[-100:].decode()
+    return f'"{kept}"'
+
+
 def iptables_match(selector: Selector) -> str:
     """The match of an iptables rule for a selector (iptables(8))."""
     parts = []
@@ -62,7 +72,7 @@ def iptables_match(selector: Selector) -> str:
 
 def mast_rules(rule: MastRule) -> list[str]:
     """The lines of one MAST rule for iptables-restore(8)."""
-    place = visible(str(rule.outcome.eroute.span)).replace("\\", "/").replace('"', "'")[:250]
+    place = rule_comment(rule.outcome.eroute.span)
     lines = []
     for selector in rule.outcome.selectors:
         targets = {
@@ -72,6 +82,6 @@ def mast_rules(rule: MastRule) -> list[str]:
             "reject": "-m mark --mark 0/0x80000001 -j MARK --set-mark 0x1/0x1",
         }
         match = iptables_match(selector)
-        line = f'-A EROUTES {match} -m comment --comment "{place}" {targets[rule.verdict]}'
+        line = f"-A EROUTES {match} -m comment --comment {place} {targets[rule.verdict]}"
         lines.append(line.replace("  ", " ") if not match else line)
     return lines

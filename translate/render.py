@@ -174,6 +174,14 @@ def render_command(page: Page, *, removing: bool) -> Iterator[str]:
     return _in_blocks(template, page.context() | {"removing": removing, "removals": removals})
 
 
+def render_firewall(translation: Translation) -> str:
+    """The nftables rules of a translation alone; empty when it needs none."""
+    if not translation.firewall:
+        return ""
+    template = _environment().get_template("reject.nft.j2")
+    return template.render(firewall=translation.firewall)
+
+
 def render_user_template(page: Page, path: Path) -> Iterator[str]:
     """Print a translation through a template of the user's, in a sandbox.
 
@@ -251,6 +259,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "eroute_comment": eroute_comment,
         "nft_match": firewall.nft_match,
         "nft_reject": firewall.nft_reject,
+        "rule_comment": firewall.rule_comment,
         "mast_rules": firewall.mast_rules,
     }
 

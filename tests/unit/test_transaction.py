@@ -6,14 +6,31 @@ from pathlib import Path
 
 import pytest
 
-from eroute_translate.apply.journal import Journal, JournalError, LockedError, Phase
+from eroute_translate.apply import transaction
+from eroute_translate.apply.journal import Journal, JournalError, LockedError, Phase, Record
 from eroute_translate.apply.plan import Plan, Verb, make_plan
-from eroute_translate.apply.transaction import ApplyError, apply, commit, roll_back
+from eroute_translate.apply.transaction import ApplyError, Result, commit
 from eroute_translate.net import Packet, Selector, parse_address, parse_prefix
 from eroute_translate.xfrm.model import Policy, PolicyKey, Template
-from tests.fake_kernel import FakeKernel, Fault
+from tests.fake_kernel import FakeFirewall, FakeKernel, Fault
 
 ESP = (Template(50, "tunnel", 4, 1, 2, reqid=7),)
+
+
+def apply(
+    kernel: FakeKernel,
+    journal: Journal,
+    plan: Plan,
+    ours: dict[PolicyKey, Policy],
+    confirm_within: float = 0.0,
+) -> Result:
+    return transaction.apply(
+        kernel, journal, plan, ours, firewall=FakeFirewall(), confirm_within=confirm_within
+    )
+
+
+def roll_back(kernel: FakeKernel, journal: Journal, record: Record) -> int:
+    return transaction.roll_back(kernel, journal, record, FakeFirewall())
 
 
 def policy(
@@ -61,7 +78,7 @@ def plan_of(kernel: FakeKernel, wanted: list[Policy], ours: list[Policy]) -> Pla
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    made = Journal(tmp_path / "host")
+    made = Journal(tmp_path / "host", "this boot")
     made.prepare()
     return made
 
@@ -77,15 +94,9 @@ def test_a_transaction_leaves_what_was_wanted(journal: Journal) -> None:
     apply(kernel, journal, plan, owned(OLD))
     assert state(kernel) == {*NEW, FOREIGN}
     assert journal.read() is None
-    ours = journal.read_owned(boot())
+    ours = journal.read_owned()
     assert set(ours.values()) == set(NEW)
     assert make_plan(NEW, kernel.policies.values(), ours).empty
-
-
-def boot() -> str:
-    from eroute_translate.apply.journal import boot_identity
-
-    return boot_identity()
 
 
 @pytest.mark.parametrize("before", [OLD, []], ids=["update", "fresh"])
@@ -177,7 +188,7 @@ def test_confirming_makes_it_ours(journal: Journal) -> None:
     assert record is not None
     commit(journal, record)
     assert journal.read() is None
-    assert set(journal.read_owned(boot()).values()) == set(NEW)
+    assert set(journal.read_owned().values()) == set(NEW)
 
 
 def test_foreign_policies_are_conflicts(journal: Journal) -> None:
@@ -238,14 +249,30 @@ def test_nothing_is_told_to_the_kernel_before_the_record_is_written(
     assert not state(kernel)
 
 
-def test_after_a_reboot_there_is_nothing_to_take_back(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_reboot_there_is_nothing_to_take_back(journal: Journal) -> None:
     kernel = FakeKernel()
     apply(kernel, journal, plan_of(kernel, NEW, []), {}, confirm_within=60)
     record = journal.read()
     assert record is not None
-    monkeypatch.setattr("eroute_translate.apply.transaction.boot_identity", lambda: "another")
-    assert roll_back(FakeKernel(), journal, record) == 0
-    assert journal.read() is None
-    assert journal.read_owned("another") == {}
+    later = Journal(journal.folder, "another boot")
+    assert roll_back(FakeKernel(), later, record) == 0
+    assert later.read() is None
+    assert later.read_owned() == {}
+
+
+def test_the_firewall_goes_with_the_policies(journal: Journal) -> None:
+    """Rules that nft refuses take the policies back with them."""
+    kernel, firewall = FakeKernel(OLD), FakeFirewall("old rules")
+    firewall.refuses = True
+    with pytest.raises(ApplyError) as caught:
+        transaction.apply(
+            kernel,
+            journal,
+            plan_of(kernel, NEW, OLD),
+            owned(OLD),
+            firewall=firewall,
+            rules="new rules",
+        )
+    assert caught.value.rolled_back
+    assert state(kernel) == set(OLD)
+    assert firewall.text == "old rules"

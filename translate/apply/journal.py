@@ -64,13 +64,19 @@ class Record:
     owned_before: tuple[Policy, ...]
     boot: str
     deadline: float = 0.0
+    firewall_before: str = ""
+    firewall_after: str = ""
 
 
 class Journal:
-    """The files of one target.  Methods raise :class:`JournalError`."""
+    """The files of one target.  Methods raise :class:`JournalError`.
 
-    def __init__(self, folder: Path) -> None:
+    ``boot`` names the life of the target: what was recorded in another one is gone.
+    """
+
+    def __init__(self, folder: Path, boot: str) -> None:
         self.folder = folder
+        self.boot = boot
 
     @property
     def _transaction(self) -> Path:
@@ -118,6 +124,8 @@ class Journal:
                 "owned_before": [_policy_out(policy) for policy in record.owned_before],
                 "boot": record.boot,
                 "deadline": record.deadline,
+                "firewall_before": record.firewall_before,
+                "firewall_after": record.firewall_after,
             },
         )
 
@@ -135,6 +143,8 @@ class Journal:
                 tuple(_policy_in(item) for item in document["owned_before"]),
                 document["boot"],
                 float(document["deadline"]),
+                str(document["firewall_before"]),
+                str(document["firewall_after"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise self._damaged(self._transaction, repr(error)) from None
@@ -147,16 +157,17 @@ class Journal:
         except OSError as error:
             raise JournalError(f"cannot remove {self._transaction}: {error.strerror}") from None
 
-    def write_owned(self, policies: Mapping[PolicyKey, Policy], boot: str) -> None:
+    def write_owned(self, policies: Mapping[PolicyKey, Policy]) -> None:
         """Record what is ours now."""
         self._store(
-            self._owned, {"boot": boot, "policies": [_policy_out(p) for p in policies.values()]}
+            self._owned,
+            {"boot": self.boot, "policies": [_policy_out(p) for p in policies.values()]},
         )
 
-    def read_owned(self, boot: str) -> dict[PolicyKey, Policy]:
+    def read_owned(self) -> dict[PolicyKey, Policy]:
         """What is ours; nothing after a reboot, for policies do not survive it."""
         document = self._load(self._owned)
-        if document is None or document.get("boot") != boot:
+        if document is None or document.get("boot") != self.boot:
             return {}
         try:
             policies = [_policy_in(item) for item in document["policies"]]
@@ -228,12 +239,17 @@ def target_folder(state: Path, netns: str | None) -> Path:
     return state / f"netns-{netns}"
 
 
-def boot_identity() -> str:
-    """The kernel's name for this boot (random(4))."""
+def life_of(netns: str | None) -> str:
+    """The kernel's name for this boot (random(4)), and the namespace's own number.
+
+    Raises :class:`JournalError` when there is no such namespace.
+    """
+    path = Path("/proc/self/ns/net") if netns is None else Path("/run/netns", netns)
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return "unknown"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {path.stat().st_ino}"
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror}") from None
 
 
 def _change_out(change: Change) -> list[object]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from ..xfrm.model import Policy, PolicyKey
-from .journal import Journal, Phase, Record, boot_identity
+from .journal import Journal, Phase, Record
 from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
 from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
 
@@ -32,6 +32,16 @@ class Kernel(Protocol):
 
     def remove(self, policies: Sequence[Policy]) -> None:
         """Remove policies, by index where they have one; a missing one is an error."""
+
+
+class Table(Protocol):
+    """The firewall rules beside the policies; the real one is :class:`.firewall.Firewall`."""
+
+    def read(self) -> str:
+        """The rules as they are, empty for none."""
+
+    def load(self, text: str) -> None:
+        """Put rules in their place."""
 
 
 class ApplyError(Exception):
@@ -65,6 +75,8 @@ def apply(
     plan: Plan,
     owned: Mapping[PolicyKey, Policy],
     *,
+    firewall: Table,
+    rules: str = "",
     confirm_within: float = 0.0,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     started: Callable[[Record], None] = lambda _record: None,
@@ -83,8 +95,10 @@ def apply(
         steps.steps,
         steps.guard,
         tuple(owned.values()),
-        boot_identity(),
+        journal.boot,
         deadline,
+        firewall.read(),
+        rules,
     )
     journal.write(record)
     try:
@@ -97,33 +111,40 @@ def apply(
             kernel.install(steps.guard, seconds=GUARD_SECONDS)
         _carry_out(kernel, steps.steps, progress)
         _check(kernel, steps.steps)
+        firewall.load(rules)
         _remove_guards(kernel)
         if confirm_within:
             deadline = time.time() + confirm_within
-            journal.write(_in_phase(record, Phase.UNCONFIRMED, deadline))
+            journal.write(replace(record, phase=Phase.UNCONFIRMED, deadline=deadline))
         else:
             commit(journal, record)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
-        _back(kernel, journal, record, error)
+        _back(kernel, journal, record, firewall, error)
     return Result(record.identity, len(steps.steps), deadline)
 
 
 def commit(journal: Journal, record: Record) -> None:
     """Make a carried-out transaction final: what it put there is ours from now on."""
+    journal.write_owned(owned_after(record))
+    journal.forget()
+
+
+def owned_after(record: Record) -> dict[PolicyKey, Policy]:
+    """What is ours once a transaction is final."""
     owned = {policy.key: policy for policy in record.owned_before}
     for change in record.changes:
         if change.new is None:
             owned.pop(change.key, None)
         else:
             owned[change.key] = change.new
-    journal.write_owned(owned, record.boot)
-    journal.forget()
+    return owned
 
 
 def roll_back(
     kernel: Kernel,
     journal: Journal,
     record: Record,
+    firewall: Table,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> int:
     """Take a transaction back, however far it came; return the number of changes.
@@ -131,10 +152,10 @@ def roll_back(
     The lock must be held.  Policies that somebody else changed meanwhile are left alone and named
     in :class:`ApplyError`.  After a reboot there is nothing to take back.
     """
-    if record.boot != boot_identity():
+    if record.boot != journal.boot:
         journal.forget()
         return 0
-    journal.write(_in_phase(record, Phase.ROLLING_BACK, record.deadline))
+    journal.write(replace(record, phase=Phase.ROLLING_BACK))
     live = _by_key(kernel.dump())
     changes: list[Change] = []
     left: list[str] = []
@@ -152,18 +173,21 @@ def roll_back(
         kernel.install(steps.guard, seconds=GUARD_SECONDS)
     _carry_out(kernel, steps.steps, progress)
     _check(kernel, steps.steps)
+    firewall.load(record.firewall_before)
     _remove_guards(kernel)
-    journal.write_owned({p.key: p for p in record.owned_before}, record.boot)
+    journal.write_owned({p.key: p for p in record.owned_before})
     if left:
         raise ApplyError("the rollback could not finish", rolled_back=False, left=left)
     journal.forget()
     return len(changes)
 
 
-def _back(kernel: Kernel, journal: Journal, record: Record, cause: BaseException) -> None:
+def _back(
+    kernel: Kernel, journal: Journal, record: Record, firewall: Table, cause: BaseException
+) -> None:
     """Roll back after a failure, and raise what is to be told."""
     try:
-        roll_back(kernel, journal, record)
+        roll_back(kernel, journal, record, firewall)
     except BaseException as error:  # noqa: BLE001 - whatever it was must be told
         left = error.left if isinstance(error, ApplyError) else (str(error) or repr(error),)
         raise ApplyError(
@@ -176,18 +200,6 @@ def _reason(cause: BaseException) -> str:
     if isinstance(cause, KeyboardInterrupt):
         return "interrupted"
     return str(cause) or repr(cause)
-
-
-def _in_phase(record: Record, phase: Phase, deadline: float) -> Record:
-    return Record(
-        record.identity,
-        phase,
-        record.changes,
-        record.guard,
-        record.owned_before,
-        record.boot,
-        deadline,
-    )
 
 
 def _carry_out(

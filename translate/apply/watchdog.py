@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ..xfrm.errors import KernelError
+from .firewall import FirewallError
 from .journal import Journal, JournalError, Phase
-from .transaction import ApplyError, Kernel, roll_back
+from .transaction import ApplyError, Kernel, Table, roll_back
 
 IN_PLACE: Final = b"+"
 """The word that the changes are in place."""
@@ -45,7 +47,9 @@ class Watchdog:
             self._pipe = -1
 
 
-def start(journal: Journal, identity: str, connect: Callable[[], Kernel]) -> Watchdog:
+def start(
+    journal: Journal, identity: str, connect: Callable[[], Kernel], firewall: Table
+) -> Watchdog:
     """Start the watchdog of one transaction and return when it is ready.
 
     ``connect`` opens a kernel connection of the watchdog's own, in the same namespace.  Raises
@@ -61,7 +65,7 @@ def start(journal: Journal, identity: str, connect: Callable[[], Kernel]) -> Wat
             os._exit(0)
         os.close(writing)
         os.close(ready_in)
-        _run(journal, identity, connect, reading, ready_out)
+        _run(journal, identity, connect, firewall, reading, ready_out)
     os.waitpid(child, 0)
     os.close(reading)
     os.close(ready_out)
@@ -77,6 +81,7 @@ def _run(
     journal: Journal,
     identity: str,
     connect: Callable[[], Kernel],
+    firewall: Table,
     reading: int,
     ready: int,
 ) -> None:
@@ -87,7 +92,7 @@ def _run(
         kernel = connect()
         os.write(ready, str(os.getpid()).encode())
         os.close(ready)
-        status = _watch(journal, identity, kernel, reading)
+        status = _watch(journal, identity, kernel, firewall, reading)
     finally:
         os._exit(status)
 
@@ -111,10 +116,10 @@ def _detach(keep: tuple[int, ...]) -> None:
     os.closerange(highest, 65536)
 
 
-def _watch(journal: Journal, identity: str, kernel: Kernel, reading: int) -> int:
+def _watch(journal: Journal, identity: str, kernel: Kernel, firewall: Table, reading: int) -> int:
     word = _read(reading)
     if word != IN_PLACE:
-        return _roll_back(journal, identity, kernel)
+        return _roll_back(journal, identity, kernel, firewall)
     while True:
         # The record's deadline, not ours: a clock that is set does not matter much, a missed
         # confirmation does.
@@ -126,7 +131,7 @@ def _watch(journal: Journal, identity: str, kernel: Kernel, reading: int) -> int
         if record is None or record.identity != identity:
             return 0
         if record.phase is not Phase.UNCONFIRMED or time.time() >= record.deadline:
-            return _roll_back(journal, identity, kernel)
+            return _roll_back(journal, identity, kernel, firewall)
         time.sleep(min(0.2, max(0.01, record.deadline - time.time())))
 
 
@@ -136,15 +141,15 @@ def _read(reading: int) -> bytes:
         return os.read(reading, 1)
 
 
-def _roll_back(journal: Journal, identity: str, kernel: Kernel) -> int:
+def _roll_back(journal: Journal, identity: str, kernel: Kernel, firewall: Table) -> int:
     for _ in range(TRIES):
         try:
             with journal.locked(wait=True):
                 record = journal.read()
                 if record is None or record.identity != identity:
                     return 0
-                roll_back(kernel, journal, record)
+                roll_back(kernel, journal, record, firewall)
             return 0
-        except (ApplyError, JournalError, OSError):
+        except (ApplyError, JournalError, KernelError, FirewallError, OSError):
             time.sleep(PAUSE)
     return 1

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 EPILOGUE = """exit codes:
   0 done    1 failed    2 usage    3 nothing to translate
-  11 carried with a difference (--strict)    12 some entries refused
+  10 plan has changes    11 carried with a difference (--strict)
+  12 some entries refused    14 applied, then rolled back
+  15 the live state is not as expected    16 the rollback could not finish
 """
 
 _ASSUMED = {"esp": 50, "ah": 51, "comp": 108}
@@ -74,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     _check(verbs)
     _explain(verbs)
     _direct(verbs)
+    _live(verbs)
     return parser
 
 
@@ -143,6 +146,70 @@ def _direct(verbs: _Verbs) -> None:
     _mapping(parser)
     _speech(parser)
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="eroute ...")
+
+
+def _live(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "plan", "show what apply would change on this host")
+    _input(parser)
+    _target_host(parser)
+    _owning(parser)
+    _mapping(parser)
+    _speech(parser)
+    parser = _verb(verbs, "apply", "put the policies into the kernel, all of them or none")
+    _input(parser)
+    _target_host(parser)
+    _owning(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--confirm-within",
+        type=_seconds,
+        default=0.0,
+        metavar="TIME",
+        help="take everything back after TIME (90s, 5m) unless `confirm` comes",
+    )
+    _mapping(parser)
+    _speech(parser)
+    for name, text in (
+        ("confirm", "keep what apply --confirm-within put in place"),
+        ("rollback", "take back an apply that did not end or is not confirmed"),
+        ("status", "what is ours, what waits, what somebody else changed"),
+    ):
+        parser = _verb(verbs, name, text)
+        _target_host(parser)
+        if name == "rollback":
+            parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _target_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--netns", metavar="NAME", help="a network namespace instead of this host")
+    parser.add_argument(
+        "--state-folder",
+        default="/var/lib/eroute-translate",
+        metavar="FOLDER",
+        help="where journals are kept (default: /var/lib/eroute-translate)",
+    )
+
+
+def _owning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--replace-foreign",
+        action="store_true",
+        help="replace policies of others that stand where ours belong",
+    )
+    parser.add_argument(
+        "--allow-partial",
+        action="store_true",
+        help="go on although entries are refused; their traffic is blocked where their selector"
+        " is known",
+    )
+
+
+def _seconds(text: str) -> float:
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    number = text[:-1] if unit else text
+    if not (number.isascii() and number.isdecimal()) or int(number) == 0 or len(number) > 6:
+        raise argparse.ArgumentTypeError("it takes a number of seconds, such as 90, 90s or 5m")
+    return float(int(number) * (unit or 1))
 
 
 def _input(parser: argparse.ArgumentParser) -> None:

@@ -48,6 +48,10 @@ def _verb(arguments: argparse.Namespace) -> int:
             from .explain import explain
 
             return explain(arguments, *read_host(arguments))
+        case "plan" | "apply" | "confirm" | "rollback" | "status":
+            from .live import live
+
+            return live(arguments)
         case _:
             from .direct import direct
 

@@ -41,6 +41,8 @@ NETLINK_EXT_ACK: Final = 11
 SO_RCVBUFFORCE: Final = 33
 SO_SNDBUFFORCE: Final = 32
 
+CLONE_NEWNET: Final = 0x40000000
+
 BLOCK: Final = 256
 """Messages in one send: larger ones keep the kernel from growing its hash tables meanwhile."""
 
@@ -85,10 +87,18 @@ def open_socket(netns: str | None = None) -> socket.socket:
 
 
 def _enter(descriptor: int) -> socket.socket:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(descriptor, 0x40000000) != 0:  # CLONE_NEWNET
-        raise KernelError(ctypes.get_errno(), "", "entering the network namespace")
+    enter_namespace(descriptor)
     return _socket()
+
+
+def enter_namespace(descriptor: int) -> None:
+    """Move this thread into the network namespace of an open file (setns(2)).
+
+    Raises :class:`KernelError`.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, CLONE_NEWNET) != 0:
+        raise KernelError(ctypes.get_errno(), "", "entering the network namespace")
 
 
 def _in_thread(work: Callable[[], socket.socket]) -> socket.socket:
