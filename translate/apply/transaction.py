@@ -83,9 +83,9 @@ def apply(
 ) -> Result:
     """Carry a plan out.  The lock must be held.
 
-    ``started`` is called when the record is on disk and before the kernel is told anything; it
-    starts the watchdog.  Raises :class:`ApplyError`, or what ``started`` raises (then nothing has
-    been changed).
+    ``started`` is called before anything is written or the kernel is told; it starts the watchdog.
+    Raises :class:`ApplyError`, or what ``started`` and the journal raise while nothing has been
+    changed.
     """
     steps = in_order(plan.changes)
     deadline = time.time() + confirm_within if confirm_within else 0.0
@@ -100,12 +100,9 @@ def apply(
         firewall.read(),
         rules,
     )
+    # The watchdog is there before the record: one that finds no record has nothing to do.
+    started(record)
     journal.write(record)
-    try:
-        started(record)
-    except BaseException:
-        journal.forget()
-        raise
     try:
         if steps.guard:
             kernel.install(steps.guard, seconds=GUARD_SECONDS)

@@ -64,6 +64,8 @@ def live(arguments: argparse.Namespace) -> int:
         return verbs[arguments.verb](arguments)
     except (KernelError, JournalError, FirewallError, ValueError) as error:
         print(f"eroute-translate {arguments.verb}: {error}", file=sys.stderr)
+        if isinstance(error, KernelError) and error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
         return EXIT_FAILED
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from .errors import KernelError, LostError
+from .errors import KernelError, hint_for
 from .layout import (
     DELPOLICY,
     GETPOLICY,
@@ -54,6 +54,18 @@ TIMEOUT: Final = 10.0
 """Seconds without a word from the kernel after which the connection counts as lost."""
 
 
+class LostError(KernelError):
+    """The connection to the kernel broke or stalled; what was done is not known."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__(errno.ENOTCONN, asked, "the connection to the kernel was lost")
+
+
+def _refusal(error: OSError, asked: str) -> KernelError:
+    number = error.errno or errno.EIO
+    return KernelError(number, asked, "", hint_for(number))
+
+
 class Wire(Protocol):
     """A datagram socket, or something in its place."""
 
@@ -79,7 +91,7 @@ def open_socket(netns: str | None = None) -> socket.socket:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         number = error.errno or errno.ENOENT
-        raise KernelError(number, "", f"network namespace {netns}", hinted=False) from None
+        raise KernelError(number, f"network namespace {netns}") from None
     try:
         return _in_thread(lambda: _enter(descriptor))
     finally:
@@ -98,7 +110,7 @@ def enter_namespace(descriptor: int) -> None:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, CLONE_NEWNET) != 0:
-        raise KernelError(ctypes.get_errno(), "", "entering the network namespace")
+        raise KernelError(ctypes.get_errno(), "entering the network namespace")
 
 
 def _in_thread(work: Callable[[], socket.socket]) -> socket.socket:
@@ -124,7 +136,7 @@ def _socket() -> socket.socket:
     try:
         made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_XFRM)
     except OSError as error:
-        raise KernelError(error.errno or 0, "", "opening NETLINK_XFRM") from None
+        raise _refusal(error, "opening NETLINK_XFRM") from None
     made.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
     made.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
     for forced, usual in (
@@ -223,7 +235,7 @@ class XfrmKernel:
         try:
             self._wire.send(data)
         except OSError as error:
-            raise KernelError(error.errno or errno.EIO, "", what) from None
+            raise _refusal(error, what) from None
 
     def _receive(self, what: str) -> bytes:
         try:
@@ -231,7 +243,7 @@ class XfrmKernel:
         except TimeoutError:
             raise LostError(what) from None
         except OSError as error:
-            raise KernelError(error.errno or errno.EIO, "", what) from None
+            raise _refusal(error, what) from None
         if not data:
             raise LostError(what)
         return data
@@ -257,4 +269,4 @@ def _error(body: memoryview, flags: int, what: str) -> KernelError:
                     .decode("utf-8", "replace")
                 )
             offset += length + 3 & ~3
-    return KernelError(-code, text, what)
+    return KernelError(-code, what, text, hint_for(-code, text))
