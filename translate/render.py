@@ -188,7 +188,6 @@ def render_user_template(page: Page, path: Path) -> Iterator[str]:
     Raises :class:`RenderError`, also while the pieces are taken, and ``OSError``.
     """
     import jinja2
-    from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
@@ -204,10 +203,26 @@ def render_user_template(page: Page, path: Path) -> Iterator[str]:
         yield from _in_blocks(template, page.context() | page.mast_context())
     except jinja2.TemplateSyntaxError as error:
         raise RenderError(f"{path}:{error.lineno}: {error.message}") from None
-    except (jinja2.TemplateError, SecurityError, UnicodeDecodeError) as error:
-        raise RenderError(f"{path}: {error}") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise RenderError(f"{path}: {type(error).__name__}: {error}") from None
+    except OSError:
+        raise
+    except (UnicodeDecodeError, jinja2.TemplateError) as error:
+        raise RenderError(f"{path}{_template_line(error)}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - a template is a program of somebody else
+        raise RenderError(
+            f"{path}{_template_line(error)}: {type(error).__name__}: {error}"
+        ) from None
+
+
+def _template_line(error: BaseException) -> str:
+    """The innermost line of the template that was at work, as ``:LINE``."""
+    line = ""
+    place = error.__traceback__
+    while place is not None:
+        template = place.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            line = f":{template.get_corresponding_lineno(place.tb_lineno)}"
+        place = place.tb_next
+    return line
 
 
 _PIECES: Final = 2000

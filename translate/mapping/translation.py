@@ -373,14 +373,17 @@ def _doubtful_passes(
 
 
 def _bypass_flows(options: Options) -> list[tuple[str, Selector]]:
-    """What --bypass allows: these networks were never routed into ipsecN."""
+    """What --bypass allows: these networks were never routed into ipsecN.
+
+    Nothing is said of what is forwarded *to* them: it may come out of a tunnel, and a policy
+    without templates would drop it then (__xfrm_policy_check, secpath_has_nontransport).
+    """
     flows: dict[tuple[str, Selector], None] = {}
     for network in options.bypass:
         anywhere = Prefix(network.family, 0, 0)
         flows[OUT, Selector(anywhere, network)] = None
         flows[IN, Selector(network, anywhere)] = None
         flows[FWD, Selector(network, anywhere)] = None
-        flows[FWD, Selector(anywhere, network)] = None
     return list(flows)
 
 
@@ -421,8 +424,7 @@ def _firewall(
         return
     for network in options.bypass:
         anywhere = Prefix(network.family, 0, 0)
-        for selector in (Selector(anywhere, network), Selector(network, anywhere)):
-            yield FirewallRule("return", selector, "--bypass")
+        yield FirewallRule("return", Selector(anywhere, network), "--bypass")
     shields: set[int] = set()
     for position in rejecting:
         family = outcomes[position].eroute.selector.family

@@ -1,0 +1,249 @@
+"""apply, confirm and rollback against the running kernel, killed on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.kernel
+
+TABLE = """\
+12         172.31.252.0/24    -> 192.168.7.0/24     => tun0x1002@203.0.113.7
+3          172.31.252.0/24    -> 192.168.7.9/32:25  => %reject:6
+0          172.31.252.0/24    -> 192.168.8.0/24     => %pass
+5          172.31.252.0/24    -> 192.168.0.0/16     => %drop
+"""
+OTHER = """\
+12         172.31.252.0/24    -> 192.168.7.0/24     => tun0x1002@203.0.113.7
+5          172.31.252.0/24    -> 192.168.0.0/16     => tun0x1003@203.0.113.8
+"""
+BIG = "".join(
+    f"1 10.{n >> 8}.{n & 255}.0/24 -> 192.168.{n & 255}.0/24 => tun0x{n + 256:x}@203.0.113.7\n"
+    for n in range(3000)
+)
+
+
+class Host:
+    """A namespace, a state folder, and the program on them."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+
+    def command(self, verb: str, *words: str, table: str | None = None) -> list[str]:
+        command = [sys.executable, "-m", "eroute_translate", verb, *words]
+        command += ["--netns", self.name, "--state-folder", str(self.folder / "state")]
+        if table is not None:
+            path = self.folder / "table.eroute"
+            path.write_text(table, encoding="ascii")
+            command += ["-q", str(path)]
+        return command
+
+    def run(self, verb: str, *words: str, table: str | None = None) -> tuple[int, str]:
+        done = subprocess.run(
+            self.command(verb, *words, table=table),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def policies(self) -> list[str]:
+        """One line for each policy, without what changes from second to second."""
+        text = subprocess.run(
+            ["ip", "netns", "exec", self.name, "ip", "-o", "xfrm", "policy"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return sorted(text.splitlines())
+
+    def rules(self) -> str:
+        return subprocess.run(
+            ["ip", "netns", "exec", self.name, "nft", "list", "ruleset"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    @property
+    def pending(self) -> bool:
+        return (self.folder / "state" / f"netns-{self.name}" / "transaction").exists()
+
+    def settled(self, wanted: list[str]) -> bool:
+        """Wait for the watchdog to have done its work."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if not self.pending and self.policies() == wanted:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    for program in ("ip", "nft"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    name = f"et-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        yield Host(name, tmp_path)
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_a_whole_life(host: Host) -> None:
+    assert host.run("plan", table=TABLE)[0] == 10
+    assert host.policies() == []
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    first = host.policies()
+    assert first
+    assert "reject" in host.rules()
+    code, text = host.run("apply", "--yes", table=TABLE)
+    assert (code, "nothing to change" in text) == (0, True)
+    assert host.policies() == first
+    assert host.run("plan", table=TABLE)[0] == 0
+    assert host.run("apply", "--yes", table=OTHER)[0] == 0
+    assert host.policies() != first
+    assert "reject" not in host.rules()
+    assert host.run("status")[0] == 0
+
+
+def test_the_script_and_apply_leave_the_same(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    applied, rules = host.policies(), host.rules()
+    subprocess.run(["ip", "netns", "exec", host.name, "ip", "xfrm", "policy", "flush"], check=True)
+    subprocess.run(["ip", "netns", "exec", host.name, "nft", "flush", "ruleset"], check=True)
+    script = subprocess.run(
+        [sys.executable, "-m", "eroute_translate", "convert", "-q", "table.eroute"],
+        cwd=host.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    subprocess.run(["ip", "netns", "exec", host.name, "sh"], input=script, text=True, check=True)
+    assert host.policies() == applied
+    assert host.rules().replace("table.eroute", "") == rules.replace(
+        str(host.folder / "table.eroute"), ""
+    )
+
+
+def test_without_a_confirmation_everything_goes_back(host: Host) -> None:
+    host.run("apply", "--yes", table=OTHER)
+    before = host.policies()
+    code, text = host.run("apply", "--yes", "--confirm-within", "2s", table=TABLE)
+    assert code == 0
+    assert "eroute-translate confirm" in text
+    assert host.policies() != before
+    assert host.settled(before)
+    assert "reject" not in host.rules()
+
+
+def test_a_confirmation_keeps(host: Host) -> None:
+    host.run("apply", "--yes", "--confirm-within", "3s", table=TABLE)
+    after = host.policies()
+    assert host.run("confirm")[0] == 0
+    time.sleep(4)
+    assert host.policies() == after
+    assert host.run("confirm")[0] == 3
+
+
+def test_rollback_by_hand(host: Host) -> None:
+    host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
+    assert host.run("apply", "--yes", table=OTHER)[0] == 15
+    assert host.run("rollback")[0] == 2, "it asks on a terminal or takes --yes"
+    assert host.run("rollback", "--yes")[0] == 0
+    assert host.policies() == []
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> None:
+    host.run("apply", "--yes", table=OTHER)
+    before = host.policies()
+    cases = caught = 0
+    for delay in range(12):
+        process = subprocess.Popen(
+            host.command("apply", "--yes", table=BIG),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # From the moment at which the first policies are there.
+        end = time.monotonic() + 20
+        while not host.pending and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(delay * 0.01)
+        process.send_signal(signal.Signals[name])
+        process.wait()
+        cases += 1
+        if process.returncode == 0:
+            assert not host.pending
+            host.run("apply", "--yes", table=OTHER)
+            assert host.policies() == before
+            continue
+        caught += 1
+        assert host.settled(before), (name, delay)
+    print(f"\n{cases} times {name}, {caught} of them on the way, 0 lost")
+    assert caught
+
+
+def test_policies_of_others_stay(host: Host) -> None:
+    ip = ["ip", "netns", "exec", host.name, "ip", "xfrm", "policy"]
+    subprocess.run(
+        [
+            *ip,
+            *[
+                "add",
+                "src",
+                "172.31.252.0/24",
+                "dst",
+                "192.168.8.0/24",
+                "dir",
+                "out",
+                "priority",
+                "7",
+            ],
+        ],
+        check=True,
+    )
+    theirs = host.policies()
+    assert host.run("plan", table=TABLE)[0] == 15
+    code, text = host.run("apply", "--yes", table=TABLE)
+    assert code == 15
+    assert "--replace-foreign" in text
+    assert host.policies() == theirs
+
+
+def test_what_is_missing_is_named(host: Host, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "eroute_translate", "status", "--netns", "no-such-space"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no-such-space" in done.stderr
+    full = tmp_path / "full"
+    full.write_text("a file, not a folder", encoding="ascii")
+    done = subprocess.run(
+        [*host.command("apply", "--yes", table=TABLE), "--state-folder", str(full / "below")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert host.policies() == []
