@@ -54,6 +54,14 @@ class TooManyCrossings(Exception):  # noqa: N818 - a limit, not a fault
     """There are more crossing pairs than can be looked at one by one."""
 
 
+class SearchGaveUp(Exception):  # noqa: N818 - a limit, not a fault
+    """The search for a packet took too long; ``packet`` is where it stood."""
+
+    def __init__(self, packet: int) -> None:
+        super().__init__("the search for a packet took too long")
+        self.packet = packet
+
+
 def strongest_first(rows: Sequence[Row], *, chains_known: bool) -> list[int]:
     """Positions in the order in which the tree prefers rows: larger keys first.
 
@@ -163,7 +171,11 @@ class Crossings:
             return None
         if disjoint(box, self.leaf(first)) is False and _inside(box, self.leaf(first)):
             return None
-        packet = find_packet(box, self._rivals(first, second, box, known))
+        try:
+            packet = find_packet(box, self._rivals(first, second, box, known))
+        except SearchGaveUp as search:
+            # Nobody knows: then the pair is named, with the packet where the search stood.
+            packet = search.packet
         if packet is None:
             return None
         if not known:
@@ -183,7 +195,10 @@ class Crossings:
             for p in self.touching(meet)
             if self.rows[p].key == key and self.place[p] < self.place[first]
         ]
-        return find_packet(meet, earlier) is not None
+        try:
+            return find_packet(meet, earlier) is not None
+        except SearchGaveUp:
+            return True
 
     def _rivals(self, first: int, second: int, box: Cube, known: bool) -> list[Cube]:
         """What takes packets of the box from ``second`` for certain."""
@@ -238,7 +253,7 @@ def find_packet(box: Cube, taken: Iterable[Cube]) -> int | None:
     """A packet of the box that lies in none of the cubes taken, or ``None``.
 
     Exact: a cube that holds the candidate is left by one of its bits that the box leaves free,
-    and all those ways out are tried.  Gives up, with ``None``, after :data:`SEARCH_STEPS`.
+    and all those ways out are tried.  Raises :class:`SearchGaveUp` after :data:`SEARCH_STEPS`.
     """
     rivals = [cube for cube in taken if not disjoint(box, cube)]
     stack = [box]
@@ -260,4 +275,6 @@ def find_packet(box: Cube, taken: Iterable[Cube]) -> int | None:
             break
         else:
             return value
-    return None
+    if not stack:
+        return None
+    raise SearchGaveUp(stack[-1][0])

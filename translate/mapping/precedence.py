@@ -9,7 +9,8 @@ finding names both with a packet.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..diagnostics import Diagnostic, Severity
@@ -49,7 +50,6 @@ class Precedence(NamedTuple):
     findings: list[Diagnostic]
     indexes: dict[int, Crossings]
     members: dict[int, list[int]]
-    tables: dict[int, RadixTable]
 
 
 def decide(
@@ -61,7 +61,7 @@ def decide(
     insertion_known: bool,
 ) -> Precedence:
     """Order the eroutes.  IPv4 and IPv6 never meet; IPv6 comes first."""
-    result = Precedence([], [], set(), [], {}, {}, {})
+    result = Precedence([], [], set(), [], {}, {})
     for family in (6, 4):
         members = [i for i, e in enumerate(eroutes) if e.selector[0][0] == family]
         if members:
@@ -93,20 +93,20 @@ def _family(
         key, mask = row_of(eroutes[position].selector)
         rows.append(Row(key & mask, mask))
     rank: dict[int, int] | None = None
+    path_bits: Callable[[int], int]
     if insertion_known:
         table = RadixTable(family)
-        for place, row in enumerate(rows):
-            table.add(row, place)
-        printed = table.printed()
-        order = _reversed_keeping_chains(printed, rows)
-        rank = {mask: place for place, mask in enumerate(table.masks())}
+        for position, row in enumerate(rows):
+            table.add(row, position)
+        order = _reversed_keeping_chains(table.printed(), rows)
+        rank = {mask: at for at, mask in enumerate(table.masks())}
+        path_bits = table.path_bits
     else:
-        table = RadixTable.from_dump(family, [(row, place) for place, row in enumerate(rows)])
         order = strongest_first(rows, chains_known=chains_known)
-    index = Crossings(rows, table.path_bits, rank, order)
+        path_bits = _LazyPaths(family, rows)
+    index = Crossings(rows, path_bits, rank, order)
     result.indexes[family] = index
     result.members[family] = members
-    result.tables[family] = table
     found: list[Crossing] = []
     if not _nested_masks(index):
         try:
@@ -124,10 +124,25 @@ def _family(
     swaps = [c for c in found if _swapped(c, members, treatments)]
     if swaps:
         order = _reorder(order, index, swaps)
-    place = {position: at for at, position in enumerate(order)}
+    places = {position: at for at, position in enumerate(order)} if found else {}
     for crossing in found:
-        _settle(crossing, place, members, eroutes, treatments, family, result)
+        _settle(crossing, places, members, eroutes, treatments, family, result)
     result.order.extend(members[position] for position in order)
+
+
+class _LazyPaths:
+    """The bits that the descent to a key tests; the tree is built when somebody asks."""
+
+    def __init__(self, family: int, rows: Sequence[Row]) -> None:
+        self._family = family
+        self._rows = rows
+        self._table: RadixTable | None = None
+
+    def __call__(self, key: int) -> int:
+        if self._table is None:
+            rows = [(row, position) for position, row in enumerate(self._rows)]
+            self._table = RadixTable.from_dump(self._family, rows)
+        return self._table.path_bits(key)
 
 
 def _reversed_keeping_chains(printed: Sequence[int], rows: Sequence[Row]) -> list[int]:
@@ -142,7 +157,7 @@ def _nested_masks(index: Crossings) -> bool:
     masks of which neither refines the other.
     """
     masks = sorted(index.by_mask, key=lambda m: m.bit_count())
-    return all(wide & fine == wide for wide, fine in zip(masks, masks[1:], strict=False))
+    return all(wide & fine == wide for wide, fine in pairwise(masks))
 
 
 def _swapped(crossing: Crossing, members: Sequence[int], treatments: Sequence[Treatment]) -> bool:
@@ -173,10 +188,7 @@ def _reorder(order: list[int], index: Crossings, swaps: Sequence[Crossing]) -> l
     left = dict.fromkeys(order)
     result: list[int] = []
     while left:
-        if free:
-            position = order[heapq.heappop(free)]
-        else:
-            position = next(iter(left))
+        position = order[heapq.heappop(free)] if free else next(iter(left))
         if position not in left:
             continue
         del left[position]

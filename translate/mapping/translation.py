@@ -116,8 +116,11 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         in_kernel_order=host.in_kernel_order,
         insertion_known=host.insertion_known,
     )
-    refused = precedence.refused | _unreached_passes(host, treatments)
-    refused |= _doubtful_passes(host, treatments, precedence)
+    refused = precedence.refused
+    if mapper.host_bits:
+        loose = _with_host_bits(host)
+        refused |= _unreached_passes(host, treatments, loose)
+        refused |= _doubtful_passes(host, treatments, precedence, loose)
     places = [0] * len(drafts)
     for place, position in enumerate(precedence.order):
         places[position] = place
@@ -157,6 +160,7 @@ class _Mapper:
     def __init__(self, options: Options, host: KlipsHost) -> None:
         self.options = options
         self.protection = Protection(options)
+        self.host_bits = False
         self.holes = _holes(host)
         self.trap_reqid = options.reqid_base if options.reqid is None else options.reqid
         self.shunts = shunt_treatments(options.inbound, reject_rule=options.reject_rule)
@@ -169,8 +173,10 @@ class _Mapper:
         lengths = LENGTH_OF_MASK[family]
         if near_mask not in lengths or far_mask not in lengths:
             treatment, selectors, reason = self._with_holes(eroute, treatment)
+            self.host_bits = True
         elif near & ~near_mask or far & ~far_mask:
             selectors, reason = (_network_of(selector),), ""
+            self.host_bits = True
             treatment = _add(treatment, "ET208", Kind.NOTED)
         else:
             selectors, reason = (selector,), ""
@@ -327,16 +333,28 @@ def _add(treatment: Treatment, code: str, kind: Kind) -> Treatment:
     return treatment._replace(kind=worse, codes=(*treatment.codes, code))
 
 
-def _unreached_passes(host: KlipsHost, treatments: Sequence[Treatment]) -> set[int]:
+def _with_host_bits(host: KlipsHost) -> list[int]:
+    """Eroutes with address bits outside their masks."""
+    return [
+        position
+        for position, (((_, near, near_mask), (_, far, far_mask), *_), *_) in enumerate(
+            host.eroutes
+        )
+        if near & ~near_mask or far & ~far_mask
+    ]
+
+
+def _unreached_passes(
+    host: KlipsHost, treatments: Sequence[Treatment], loose: Sequence[int]
+) -> set[int]:
     """Passing eroutes with host bits that KLIPS did not find for all of their prefix."""
     refused: set[int] = set()
     keys: dict[int, set[int]] = {}
-    for position, eroute in enumerate(host.eroutes):
+    for position in loose:
+        eroute = host.eroutes[position]
         if treatments[position].weight != Weight.PASS:
             continue
         key, mask = row_of(eroute.selector)
-        if not key & ~mask:
-            continue
         family = eroute.selector.family
         if family not in keys:
             keys[family] = {
@@ -351,7 +369,10 @@ def _unreached_passes(host: KlipsHost, treatments: Sequence[Treatment]) -> set[i
 
 
 def _doubtful_passes(
-    host: KlipsHost, treatments: Sequence[Treatment], precedence: Precedence
+    host: KlipsHost,
+    treatments: Sequence[Treatment],
+    precedence: Precedence,
+    loose: Sequence[int],
 ) -> set[int]:
     """Passing eroutes before a safer one with host bits, which KLIPS may have found first.
 
@@ -359,9 +380,10 @@ def _doubtful_passes(
     """
     refused: set[int] = set()
     place = {position: at for at, position in enumerate(precedence.order)}
-    for position, eroute in enumerate(host.eroutes):
+    for position in loose:
+        eroute = host.eroutes[position]
         key, mask = row_of(eroute.selector)
-        if not key & ~mask or treatments[position].weight == Weight.PASS:
+        if treatments[position].weight == Weight.PASS:
             continue
         family = eroute.selector.family
         members = precedence.members[family]
