@@ -226,7 +226,7 @@ def test_policies_of_others_are_not_touched_unasked(space: str, tmp_path: Path) 
     before = installed(space)
     code, output = run(space, rendered(MANUAL, Target.IP_XFRM), tmp_path)
     assert code == 1
-    assert "1 policies here are not ours" in output
+    assert "policies here that are not ours: 1" in output
     assert installed(space) == before
 
 

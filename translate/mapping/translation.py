@@ -79,10 +79,24 @@ class Translation:
         return self.counts[Kind.REFUSED.value]
 
     def policies(self) -> Iterator[Policy]:
-        """All policies, those of options first, then in the order of installation."""
-        yield from self.extra
+        """All policies, in the order of installation."""
+        yield from self.bypassed
         for outcome in self.in_install_order():
             yield from outcome.policies
+        yield from self.uncovered
+
+    @property
+    def bypassed(self) -> tuple[Policy, ...]:
+        """The policies of --bypass, which stand before those of all eroutes."""
+        return self.extra[: len(_bypass_flows(self.options))]
+
+    @property
+    def uncovered(self) -> tuple[Policy, ...]:
+        """The policies of --routed, for what no eroute covers.
+
+        Installed last, although they are wide: what stops everything must not stand alone.
+        """
+        return self.extra[len(_bypass_flows(self.options)) :]
 
     def in_install_order(self, direction: str = OUT) -> list[Outcome]:
         """Outcomes with the widest prefixes first, as their policies of a direction have them.

@@ -9,6 +9,9 @@
 # The lowest priority number wins. The order here is the one that the kernel
 # installs fastest, widest prefixes first; it has no part in who wins.
 #
+# The connection over which you run this may be among what is protected or blocked
+# from then on: ask `eroute-translate explain` for it, and have a way back.
+#
 # What to know (docs/findings.md explains each code):
 #   ET201 warning docs/examples/gateway.eroute:1: 2 eroutes, the first of them here: which --local address faced the peer is not known; the kernel takes the address of the route to the peer [give one --local for each family, if that is not right]
 #   ET202 warning docs/examples/gateway.eroute:1: 2 eroutes, the first of them here: the group behind the tunnel is not known; ESP is assumed, and if it was another one no packet leaves [look into ipsec_spigrp, or say --assume]
@@ -27,19 +30,8 @@ command -v ip >/dev/null || fail 'ip is missing: install iproute2'
 command -v nft >/dev/null || fail 'nft is missing, and the ICMP answers of %reject need it: install nftables, or translate with --no-reject-rule'
 ip xfrm policy count >/dev/null || fail 'the kernel refused to show its policies: run this as root, on a kernel with XFRM'
 others=$(ip xfrm policy | awk '$1 == "dir" && $2 ~ /^(in|out|fwd)$/ { for (i = 3; i < NF; i++) if ($i == "priority" && ($(i + 1) < 1000000000 || $(i + 1) > 1099999999)) n++ } END { print n + 0 }')
-[ "$others" -eq 0 ] || [ "${REPLACE_OTHERS:-no}" = yes ] || fail "$others policies here are not ours (their priorities are not from 1000000000 to 1099999999): one with a selector and direction from below would be replaced. Compare with \`ip xfrm policy\`; REPLACE_OTHERS=yes goes on"
+[ "$others" -eq 0 ] || [ "${REPLACE_OTHERS:-no}" = yes ] || fail "policies here that are not ours: $others (priorities not from 1000000000 to 1099999999): one with a selector and direction from below would be replaced. Compare with \`ip xfrm policy\`; REPLACE_OTHERS=yes goes on"
 trap 'test $? -eq 0 || echo "eroute-translate: stopped before the end; the policies above the failing command are in place" >&2' EXIT
-
-# From --bypass and --routed.
-ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto udp sport 500 dir out priority 1000000015
-ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto udp sport 4500 dir out priority 1000000015
-ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto 50 dir out priority 1000000015
-ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto 51 dir out priority 1000000015
-ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto udp sport 500 dir out priority 1000000015
-ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto udp sport 4500 dir out priority 1000000015
-ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto 50 dir out priority 1000000015
-ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto 51 dir out priority 1000000015
-ip xfrm policy update src 0.0.0.0/0 dst 192.168.0.0/16 dir out action block priority 1000000016
 
 # docs/examples/gateway.eroute:1: 1867       172.31.252.0/24    -> 0.0.0.0/0          => tun0x130@192.168.43.1
 # noted, rule tunnel-assumed (ET201, ET202)
@@ -69,6 +61,17 @@ ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 proto 50 dir out p
 ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 proto 51 dir out priority 1000000001
 ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 dir out priority 1000000002 tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 1000003 mode transport
 ip xfrm policy update src 192.168.43.1/32 dst 192.168.43.9/32 dir in priority 1000000002 tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 1000003 mode transport level use
+
+# --routed: what no eroute covers. Last, since alone it would stop everything.
+ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto udp sport 500 dir out priority 1000000015
+ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto udp sport 4500 dir out priority 1000000015
+ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto 50 dir out priority 1000000015
+ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto 51 dir out priority 1000000015
+ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto udp sport 500 dir out priority 1000000015
+ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto udp sport 4500 dir out priority 1000000015
+ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto 50 dir out priority 1000000015
+ip xfrm policy update src 192.168.43.9/32 dst 192.168.0.0/16 proto 51 dir out priority 1000000015
+ip xfrm policy update src 0.0.0.0/0 dst 192.168.0.0/16 dir out action block priority 1000000016
 
 # docs/examples/gateway.eroute:2: 0          172.31.252.0/24    -> 172.31.252.0/24    => %pass
 # exact, rule pass
