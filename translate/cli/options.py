@@ -44,7 +44,9 @@ def _network(text: str) -> Prefix:
 def _group(text: str) -> tuple[int, ...]:
     order = [word for word in ("comp", "esp", "ah") if word in text.split("+")]
     if not order or "+".join(order) != text:
-        raise argparse.ArgumentTypeError("it takes comp, esp, ah, or several of them in this order: comp+esp+ah")
+        raise argparse.ArgumentTypeError(
+            "it takes comp, esp, ah, or several of them in this order: comp+esp+ah"
+        )
     return tuple(_ASSUMED[word] for word in order)
 
 
