@@ -166,9 +166,10 @@ def _discovery(selector: Selector, *, asks_inbound: bool) -> tuple[Shield, ...]:
     link_local = intersection(destination, LINK_LOCAL)
     if link_local is not None:
         inward.append((link_local, source))
-    if shared is not None:
-        outward.append((shared, shared))
-        inward.append((shared, shared))
+    ends = _on_one_link(source, destination, shared)
+    if ends is not None:
+        outward.append(ends)
+        inward.append((ends[1], ends[0]))
     shields: list[Shield] = []
     for kind in DISCOVERY_TYPES:
         for near, far in _widest(outward):
@@ -183,6 +184,23 @@ def _discovery(selector: Selector, *, asks_inbound: bool) -> tuple[Shield, ...]:
                 for near, far in _widest(inward)
             )
     return tuple(shields)
+
+
+LINK_LENGTH: Final = 64
+"""Prefix length of a link (RFC 4291, section 2.5.1)."""
+
+
+def _on_one_link(
+    source: Prefix, destination: Prefix, shared: Prefix | None
+) -> tuple[Prefix, Prefix] | None:
+    """The addresses of both ends that may be neighbours: what both cover, or one link's."""
+    link = MASK_OF_LENGTH[6][LINK_LENGTH]
+    narrow = [prefix.mask & link == link for prefix in (source, destination)]
+    if shared is not None:
+        return source if narrow[0] else shared, destination if narrow[1] else shared
+    if all(narrow) and not (source.address ^ destination.address) & link:
+        return source, destination
+    return None
 
 
 def _parts(prefix: Prefix) -> list[Prefix]:

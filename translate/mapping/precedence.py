@@ -23,6 +23,7 @@ from ..klips.crossing import (
 )
 from ..klips.eroute import Eroute
 from ..klips.lookup import RadixTable, Row, packet_of_key, row_of
+from .masks import host_pair, is_kernel_hold
 from .model import Options, Treatment, Weight
 
 
@@ -90,7 +91,10 @@ def _family(
 ) -> None:
     rows = []
     for position in members:
-        key, mask = row_of(eroutes[position].selector)
+        selector = eroutes[position].selector
+        if family == 6 and is_kernel_hold(selector):
+            selector = host_pair(selector)  # as it is carried
+        key, mask = row_of(selector)
         rows.append(Row(key & mask, mask))
     rank: dict[int, int] | None = None
     path_bits: Callable[[int], int]

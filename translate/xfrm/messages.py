@@ -14,10 +14,48 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pyroute2.netlink import nla, nlmsg
 from pyroute2.netlink.exceptions import NetlinkDataDecodeError
+
+if TYPE_CHECKING:
+
+    class nlmsg(dict[str, Any]):  # noqa: N801 - pyroute2 has no types: what is used of its class
+        """A message."""
+
+        nla_map: ClassVar[tuple[tuple[int, str, str], ...]]
+        data: bytearray
+        offset: int
+        length: int
+        parent: Mapping[str, Any]
+        value: Any
+
+        def __init__(self, data: bytes | None = None) -> None:
+            """Empty, or what is to be decoded."""
+
+        def decode(self) -> None:
+            """Read ``data``."""
+
+        def encode(self) -> None:
+            """Write ``data``."""
+
+        def get_attr(self, attr: str) -> Any:  # noqa: ANN401 - each attribute has its own type
+            """The value of an attribute, or ``None``."""
+
+        def setvalue(self, value: Mapping[str, Any]) -> nlmsg:
+            """Take fields and attributes."""
+
+        def decode_nlas(self, offset: int) -> None:
+            """Read attributes."""
+
+    class nla(nlmsg):  # noqa: N801
+        """An attribute."""
+
+    _Base = nlmsg
+else:
+    from pyroute2.netlink import nla, nlmsg
+
+    _Base = object
 
 # Types of messages (linux/xfrm.h: XFRM_MSG_BASE = 0x10).
 XFRM_MSG_NEWSA: Final = 16
@@ -190,7 +228,7 @@ class Struct:
         packed = []
         nested = dict(cls._nested)
         for name, kind in cls._fields:
-            item = value.get(name)
+            item: Any = value.get(name)
             if item is None:
                 item = cls._implied(name, value)
             if kind == "struct":
@@ -205,7 +243,7 @@ class Struct:
         return cls._struct.pack(*packed)
 
     @classmethod
-    def _implied(cls, name: str, value: Mapping[str, Any]) -> Any:
+    def _implied(cls, name: str, value: Mapping[str, Any]) -> object:
         """What a field is that was left out."""
         if (name,) == cls.family:
             for other, kind in cls._fields:
@@ -214,12 +252,13 @@ class Struct:
         return cls.defaults.get(name, 0)
 
     @classmethod
-    def _family_of(cls, value: Any) -> int:
+    def _family_of(cls, value: Mapping[str, Any]) -> int:
+        found: Any = value
         for name in cls.family:
-            if name not in value:
+            if name not in found:
                 return 0
-            value = value[name]
-        return int(value)
+            found = found[name]
+        return int(found)
 
 
 class SelectorStruct(Struct):
@@ -554,14 +593,14 @@ class _ThresholdStruct(Struct):
 # ------------------------------------------------------------------------------- attributes
 
 
-class _Body:
+class _Body(_Base):
     """What nlmsg and nla need to carry a :class:`Struct`, and perhaps bytes behind it."""
 
     body: ClassVar[type[Struct] | None] = None
     tail: ClassVar[str] = ""
     """Name of the field for what stands behind the structure."""
 
-    def ft_decode(self: Any, offset: int) -> None:
+    def ft_decode(self, offset: int) -> None:
         """Read the structure, then the attributes."""
         end = self.offset + self.length
         body = self.body
@@ -580,7 +619,7 @@ class _Body:
             self.pop("attrs", None)
         self.pop("value", None)
 
-    def ft_encode(self: Any, offset: int) -> tuple[int, int]:
+    def ft_encode(self, offset: int) -> tuple[int, int]:
         """Write the structure; return the offset of the attributes and how much of it is pad."""
         if self.body is not None:
             offset = self.body.encode_into(self.data, offset, self.body_value())
@@ -592,15 +631,15 @@ class _Body:
         self.data.extend(bytes(pad))
         return offset + pad, pad
 
-    def body_value(self: Any) -> dict[str, Any]:
+    def body_value(self) -> dict[str, Any]:
         """The fields of the structure; those that follow from others may be added here."""
         return dict(self)
 
-    def decode_tail(self, data: bytes) -> Any:
+    def decode_tail(self, data: bytes) -> object:
         """The value of the bytes behind the structure."""
         return data
 
-    def encode_tail(self, value: Any) -> bytes:
+    def encode_tail(self, value: Any) -> bytes:  # noqa: ANN401 - each tail has its own type
         """The bytes behind the structure."""
         return bytes(value or b"")
 
@@ -618,16 +657,18 @@ class Mark(_Attribute):
 class _Keyed(_Attribute):
     tail = "alg_key"
 
-    def setvalue(self, value: dict[str, Any]) -> Any:
+    def setvalue(self, value: Mapping[str, Any]) -> nlmsg:
         """Take the fields, and cover the key."""
         return super().setvalue({**value, "alg_key": Key(value.get("alg_key") or b"")})
 
     def body_value(self) -> dict[str, Any]:
+        """Add the length of the key."""
         value = dict(self)
         value.setdefault("alg_key_len", len(value.get("alg_key") or b"") * 8)
         return value
 
-    def decode_tail(self, data: bytes) -> Any:
+    def decode_tail(self, data: bytes) -> Key:
+        """The key, without the pad."""
         return Key(data[: (self["alg_key_len"] + 7) // 8])
 
 
@@ -692,14 +733,17 @@ class ReplayEsn(_Attribute):
     tail = "bmp"
 
     def body_value(self) -> dict[str, Any]:
+        """Add the length of the bitmap."""
         value = dict(self)
         value.setdefault("bmp_len", len(value.get("bmp") or ()))
         return value
 
-    def decode_tail(self, data: bytes) -> Any:
+    def decode_tail(self, data: bytes) -> list[int]:
+        """The words of the bitmap."""
         return list(struct.unpack_from(f"={len(data) // 4}I", data))
 
-    def encode_tail(self, value: Any) -> bytes:
+    def encode_tail(self, value: list[int] | None) -> bytes:
+        """The words of the bitmap."""
         words = list(value or ())
         return struct.pack(f"={len(words)}I", *words)
 
@@ -739,7 +783,7 @@ class Address(nla):
         return offset + 16, 0
 
 
-def _family_of_message(message: Any) -> int:
+def _family_of_message(message: Mapping[str, Any]) -> int:
     for path in (("family",), ("state", "family"), ("info", "family"), ("sel", "family")):
         value: Any = message
         for name in path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..net import LENGTH_OF_MASK, MASK_OF_LENGTH, Prefix, Selector
@@ -23,7 +23,6 @@ NEWPOLICY: Final = 19
 DELPOLICY: Final = 20
 GETPOLICY: Final = 21
 UPDPOLICY: Final = 25
-GETSPDINFO: Final = 37
 
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
@@ -37,32 +36,436 @@ DIRECTIONS: Final = ("in", "out", "fwd", "socket in", "socket out", "socket fwd"
 HEADER: Final = struct.Struct("=IHHII")
 """``nlmsghdr``: length, type, flags, sequence, port."""
 
-_LIMITLESS: Final = struct.pack("=4Q64x", *[(1 << 64) - 1] * 4)
-"""``xfrm_lifetime_cfg`` without a limit, and an empty ``xfrm_lifetime_cur``."""
+_LENGTH_AND_TYPE: Final = struct.Struct("=IH")
 
-# nlmsghdr (type and flags as one u32), xfrm_userpolicy_info up to the priority, then index, and
-# direction and action as one u16.  "16s" fills a shorter address with zeros.
-_INFO: Final = struct.Struct("=III4x16s16sHHHHHBBB3xiI96sIIH6x")
-_ID: Final = struct.Struct("=III4x16s16sHHHHHBBB3xiIIB3x")
+_NO_LIMIT: Final = (1 << 64) - 1
+_LIFETIME: Final = struct.Struct("=4Q8xQ16x32x")
+"""``xfrm_lifetime_cfg`` with a life in seconds, and an empty ``xfrm_lifetime_cur``."""
+
+# Each with its nlmsghdr.  "16s" fills a shorter address with zeros; destination before source.
+_INFO: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiI96sIIBB6x")
+_ID: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiIIB3x")
+_DUMPED: Final = struct.Struct("=16x16s16sHHHHHBBB3xiI96xIIBB6x")
+_ALL_OF_INFO: Final = struct.Struct("=16x56x8Q32x10xBB4x")
 _TEMPLATE: Final = struct.Struct("=16sIB3xH2x16sIBBBx12s")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _MARK: Final = struct.Struct("=HHII")
 _IF_ID: Final = struct.Struct("=HHI")
 
 _SUB_TYPE: Final = struct.pack("=HHB7x", 10, 16, 1)
-"""XFRMA_POLICY_TYPE of six bytes: sub."""
+"""XFRMA_POLICY_TYPE, six bytes: sub."""
 
 _XFRMA_TMPL: Final = 5
+_XFRMA_SEC_CTX: Final = 8
 _XFRMA_POLICY_TYPE: Final = 16
 _XFRMA_MARK: Final = 21
+_XFRMA_OFFLOAD_DEV: Final = 28
 _XFRMA_IF_ID: Final = 31
 
 _ALL_ALGORITHMS: Final = b"\xff" * 12
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+_FAMILIES: Final = {4: int(socket.AF_INET), 6: int(socket.AF_INET6)}
 _ADDRESS_BYTES: Final = {4: 4, 6: 16}
-_KIND_AND_FLAGS: Final = {
-    kind: int.from_bytes(struct.pack("=HH", kind, NLM_F_REQUEST), "little")
-    if struct.pack("=H", 1) == b"\1\0"
-    else kind << 16 | NLM_F_REQUEST
-    for kind in (NEWPOLICY, UPDPOLICY, DELPOLICY)
-}
+_NUMBERS: Final = {name: DIRECTIONS.index(name) for name in ("in", "out", "fwd")}
+_ACTIONS: Final = {"allow": 0, "block": 1}
+_MODE_NUMBERS: Final = {name: number for number, name in enumerate(MODES)}
+
+_MASKS: Final = (MASK_OF_LENGTH[4], MASK_OF_LENGTH[6])
+
+_CACHED: Final = 1 << 16
+
+# ---------------------------------------------------------------------------------- encoding
+
+
+def _pack_templates(templates: tuple[Template, ...]) -> bytes:
+    """XFRMA_TMPL: an array of ``xfrm_user_tmpl`` without headers of their own."""
+    blob = b""
+    for protocol, mode, family, source, destination, reqid, spi, optional in templates:
+        size = _ADDRESS_BYTES[family]
+        blob += _TEMPLATE.pack(
+            destination.to_bytes(size),
+            socket.htonl(spi),
+            protocol,
+            10 if family == 6 else 2,
+            source.to_bytes(size),
+            reqid,
+            _MODE_NUMBERS[mode],
+            0,
+            optional,
+            _ALL_ALGORITHMS,
+        )
+    return _ATTRIBUTE.pack(4 + len(blob), _XFRMA_TMPL) + blob if blob else b""
+
+
+class _TemplateBlobs(dict[tuple[Template, ...], bytes]):
+    """Templates already packed: ``in`` and ``fwd`` of one eroute have the same."""
+
+    def __missing__(self, templates: tuple[Template, ...]) -> bytes:
+        blob = _pack_templates(templates)
+        if len(self) >= _CACHED:
+            self.clear()
+        self[templates] = blob
+        return blob
+
+
+_template_blobs: Final = _TemplateBlobs({(): b""})
+
+
+def _rest(ptype: str, mark: tuple[int, int], if_id: int) -> bytes:
+    """The attributes that are part of a policy's key, in the order of a dump."""
+    blob = b""
+    if ptype != "main":
+        if ptype != "sub":
+            raise ValueError(f"a policy of type {ptype}")
+        blob = _SUB_TYPE
+    value, mask = mark
+    if mask:
+        blob += _MARK.pack(12, _XFRMA_MARK, value & mask, mask)
+    if if_id:
+        blob += _IF_ID.pack(8, _XFRMA_IF_ID, if_id)
+    return blob
+
+
+def encode_installs(
+    policies: Iterable[Policy],
+    sequence: int = 0,
+    *,
+    replace: bool = True,
+    seconds: int = 0,
+    exact: bool = False,
+) -> list[bytes]:
+    """Make a message for each policy, numbered from ``sequence`` on.
+
+    ``replace`` makes UPDPOLICY (create or replace), else NEWPOLICY (create; EEXIST if there).
+    With ``seconds`` the kernel removes the policy after that time.  Bits outside the masks of
+    addresses and ports are cleared; ``exact`` keeps them, to put back what somebody else had
+    there.  Raises ``ValueError`` for what XFRM cannot hold.
+    """
+    kind = UPDPOLICY if replace else NEWPOLICY
+    unlimited = _NO_LIMIT
+    life = _LIFETIME.pack(unlimited, unlimited, unlimited, unlimited, seconds)
+    pack, blobs, htons = _INFO.pack, _template_blobs, socket.htons
+    lengths_of, sizes, numbers, actions = LENGTH_OF_MASK, _ADDRESS_BYTES, _NUMBERS, _ACTIONS
+    messages: list[bytes] = []
+    append = messages.append
+    policy: Policy | None = None
+    try:
+        for policy in policies:
+            (
+                direction,
+                ((family, source, near), (other, destination, far), protocol, sport, dport),
+                priority,
+                action,
+                templates,
+                mark,
+                if_id,
+                port_masks,
+                ifindex,
+                index,
+                ptype,
+                user,
+            ) = policy
+            if family != other:
+                raise ValueError("source and destination are of two address families")
+            lengths, size = lengths_of[family], sizes[family]
+            if sport or dport or port_masks:
+                smask, dmask = policy.full_port_masks
+                if not exact:
+                    sport, dport = sport & smask, dport & dmask
+                sport, dport, smask, dmask = htons(sport), htons(dport), htons(smask), htons(dmask)
+            else:
+                smask = dmask = 0
+            blob = blobs[templates]
+            if if_id or mark[1] or ptype != "main":
+                blob += _rest(ptype, mark, if_id)
+            append(
+                pack(
+                    184 + len(blob),
+                    kind,
+                    1,
+                    sequence,
+                    (destination if exact else destination & far).to_bytes(size),
+                    (source if exact else source & near).to_bytes(size),
+                    dport,
+                    dmask,
+                    sport,
+                    smask,
+                    2 if family == 4 else 10,
+                    lengths[far],
+                    lengths[near],
+                    protocol,
+                    ifindex,
+                    user,
+                    life,
+                    priority,
+                    index,
+                    numbers[direction],
+                    actions[action],
+                )
+                + blob
+            )
+            sequence += 1
+    except (KeyError, struct.error, OverflowError) as error:
+        raise ValueError(f"{_named(policy)}: XFRM cannot hold it: {error}") from error
+    return messages
+
+
+def encode_removals(
+    policies: Iterable[Policy], sequence: int = 0, *, exact: bool = False
+) -> list[bytes]:
+    """Make a DELPOLICY for each policy: by index where it has one, else by selector.
+
+    By index is much cheaper for prefixes that the kernel does not hash: it does not search its
+    trees (xfrm_policy_bysel_ctx, xfrm_policy_byid).  Raises ``ValueError``.
+    """
+    messages: list[bytes] = []
+    policy: Policy | None = None
+    try:
+        for policy in policies:
+            source, destination, protocol, sport, dport = policy.selector
+            family = source.family
+            if family != destination.family:
+                raise ValueError("source and destination are of two address families")
+            lengths, size = LENGTH_OF_MASK[family], _ADDRESS_BYTES[family]
+            smask, dmask = policy.full_port_masks
+            near, far = (-1, -1) if exact else (source.mask, destination.mask)
+            if not exact:
+                sport, dport = sport & smask, dport & dmask
+            blob = _rest(policy.ptype, policy.mark, policy.if_id)
+            messages.append(
+                _ID.pack(
+                    80 + len(blob),
+                    DELPOLICY,
+                    NLM_F_REQUEST,
+                    sequence,
+                    (destination.address & far).to_bytes(size),
+                    (source.address & near).to_bytes(size),
+                    socket.htons(dport),
+                    socket.htons(dmask),
+                    socket.htons(sport),
+                    socket.htons(smask),
+                    _FAMILIES[family],
+                    lengths[destination.mask],
+                    lengths[source.mask],
+                    protocol,
+                    policy.ifindex,
+                    policy.user,
+                    policy.index,
+                    _NUMBERS[policy.direction],
+                )
+                + blob
+            )
+            sequence += 1
+    except (KeyError, struct.error, OverflowError) as error:
+        raise ValueError(f"{_named(policy)}: XFRM cannot hold it: {error}") from error
+    return messages
+
+
+def _named(policy: Policy | None) -> str:
+    return "" if policy is None else f"{policy.selector} {policy.direction}"
+
+
+def encode_dump(sequence: int) -> bytes:
+    """The request for all policies; the kernel knows no filter and reads no body."""
+    return HEADER.pack(HEADER.size, GETPOLICY, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0)
+
+
+# ---------------------------------------------------------------------------------- decoding
+
+_Rest = tuple[tuple[Template, ...], tuple[int, int], int, str]
+_PLAIN: Final[_Rest] = ((), (0, 0), 0, "main")
+
+
+def attributes(blob: bytes) -> Iterator[tuple[int, bytes]]:
+    """Types and payloads of a chain of attributes; raises ``ValueError`` when it is cut."""
+    offset, end = 0, len(blob)
+    while offset + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(blob, offset)
+        if length < 4 or offset + length > end:
+            raise ValueError("an attribute is cut")
+        yield kind & 0x3FFF, blob[offset + 4 : offset + length]
+        offset += length + 3 & ~3
+
+
+def _unpack_templates(payload: bytes) -> tuple[Template, ...]:
+    """Whole templates only: the kernel itself drops a cut one (copy_from_user_tmpl)."""
+    found = []
+    whole = len(payload) // _TEMPLATE.size * _TEMPLATE.size
+    for unpacked in _TEMPLATE.iter_unpack(payload[:whole]):
+        destination, spi, protocol, af, source, reqid, mode, _, optional, _ = unpacked
+        if af == socket.AF_INET6:
+            family = 6
+        else:
+            family, source, destination = 4, source[:4], destination[:4]
+        found.append(
+            Template(
+                protocol,
+                MODES[mode] if mode < len(MODES) else str(mode),
+                family,
+                int.from_bytes(source),
+                int.from_bytes(destination),
+                reqid,
+                socket.ntohl(spi),
+                bool(optional),
+            )
+        )
+    return tuple(found)
+
+
+class _Rests(dict[bytes, _Rest]):
+    """What the attributes of a policy say, by their bytes: most policies share them."""
+
+    def __missing__(self, blob: bytes) -> _Rest:
+        templates, mark, if_id, ptype = _PLAIN
+        for kind, payload in attributes(blob):
+            if kind == _XFRMA_TMPL:
+                templates = _unpack_templates(payload)
+            elif kind == _XFRMA_MARK:
+                mark = struct.unpack_from("=II", payload)
+            elif kind == _XFRMA_IF_ID:
+                (if_id,) = struct.unpack_from("=I", payload)
+            elif kind == _XFRMA_POLICY_TYPE:
+                ptype = "sub" if payload[0] else "main"
+        rest = (templates, mark, if_id, ptype)
+        if len(self) >= _CACHED:
+            self.clear()
+        self[blob] = rest
+        return rest
+
+
+_rests: Final = _Rests()
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Types, offsets and ends of the messages of a datagram.
+
+    Raises ``ValueError`` for lengths that cannot be.
+    """
+    offset, end = 0, len(data)
+    while offset + 16 <= end:
+        length, kind, _, _, _ = HEADER.unpack_from(data, offset)
+        if length < 16 or offset + length > end:
+            raise ValueError("a message of the kernel is cut")
+        yield kind, offset, offset + length
+        offset += length + 3 & ~3
+
+
+def decode_policies(data: bytes) -> list[Policy]:
+    """All policies of a datagram of a dump (or of events), in its order: the newest first.
+
+    Nothing is changed: host bits stay.  A policy of a socket has the direction ``socket in`` or
+    ``socket out``.  Raises ``ValueError``.
+    """
+    try:
+        return _decode(data)
+    except (IndexError, struct.error) as error:
+        raise ValueError(f"a policy of the kernel cannot be read: {error}") from error
+
+
+def _decode(data: bytes) -> list[Policy]:
+    found: list[Policy] = []
+    append = found.append
+    unpack, rests, masks4, masks6 = _DUMPED.unpack_from, _rests, *_MASKS
+    make, from_bytes, head = tuple.__new__, int.from_bytes, _LENGTH_AND_TYPE.unpack_from
+    directions, ntohs = DIRECTIONS, socket.ntohs
+    following, size = 0, len(data)
+    while following + 16 <= size:
+        start = following
+        length, kind = head(data, start)
+        end = start + length
+        if length < 16 or end > size:
+            raise ValueError("a message of the kernel is cut")
+        following = end + 3 & ~3
+        if kind not in (NEWPOLICY, UPDPOLICY):
+            continue
+        if length < 184:
+            raise ValueError("a policy of the kernel is cut")
+        (
+            destination,
+            source,
+            dport,
+            dmask,
+            sport,
+            smask,
+            af,
+            far,
+            near,
+            protocol,
+            ifindex,
+            user,
+            priority,
+            index,
+            direction,
+            action,
+        ) = unpack(data, start)
+        if af == 10:
+            family, masks = 6, masks6
+        else:
+            family, masks, source, destination = 4, masks4, source[:4], destination[:4]
+        if dmask or smask or sport or dport:
+            sport, dport, smask, dmask = ntohs(sport), ntohs(dport), ntohs(smask), ntohs(dmask)
+            implied = (0xFFFF if sport else 0, 0xFFFF if dport else 0)
+            port_masks = None if (smask, dmask) == implied else (smask, dmask)
+        else:
+            port_masks = None
+        templates, mark, if_id, ptype = rests[data[start + 184 : end]]
+        selector = make(
+            Selector,
+            (
+                make(Prefix, (family, from_bytes(source), masks[near])),
+                make(Prefix, (family, from_bytes(destination), masks[far])),
+                protocol,
+                sport,
+                dport,
+            ),
+        )
+        append(
+            make(
+                Policy,
+                (
+                    directions[direction],
+                    selector,
+                    priority,
+                    "block" if action else "allow",
+                    templates,
+                    mark,
+                    if_id,
+                    port_masks,
+                    ifindex,
+                    index,
+                    ptype,
+                    user,
+                ),
+            )
+        )
+    return found
+
+
+def unmodelled(message: bytes) -> tuple[str, ...]:
+    """What a dumped policy says that :class:`Policy` has no room for, in words.
+
+    Flags, limits, a security context, a device of an offload and algorithm masks: those who put a
+    policy back as a :class:`Policy` lose them, and :func:`as_install` keeps them.
+    """
+    *limits, flags, _ = _ALL_OF_INFO.unpack_from(message)
+    lost = []
+    if limits != [_NO_LIMIT] * 4 + [0] * 4:
+        lost.append("limits")
+    if flags:
+        lost.append(f"flags {flags:#x}")
+    for kind, payload in attributes(message[184:]):
+        if kind == _XFRMA_SEC_CTX:
+            lost.append("a security context")
+        elif kind == _XFRMA_OFFLOAD_DEV:
+            lost.append("an offload")
+        elif kind == _XFRMA_TMPL and any(
+            payload[at + 52 : at + 64] != _ALL_ALGORITHMS for at in range(0, len(payload), 64)
+        ):
+            lost.append("algorithm masks")
+    return tuple(lost)
+
+
+def as_install(message: bytes, sequence: int = 0, *, replace: bool = True) -> bytes:
+    """A dumped policy as the request that puts it back, with all that it says."""
+    kind = UPDPOLICY if replace else NEWPOLICY
+    header = HEADER.pack(len(message), kind, NLM_F_REQUEST, sequence, 0)
+    return header + message[HEADER.size :]

@@ -30,7 +30,7 @@ HERE: Final = Path(__file__).parent
 RELEASE: Final = os.environ.get("NETKEY_GUEST")
 """The guest's kernel, and so: whether this is the guest."""
 REPORTS: Final = "NETKEY_REPORTS"
-LIMIT: Final = 300.0
+LIMIT: Final = 600.0
 _done = pytest.StashKey[dict[str, list[pytest.TestReport]]]()
 
 
