@@ -175,7 +175,7 @@ def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> No
     host.run("apply", "--yes", table=OTHER)
     before = host.policies()
     cases = caught = 0
-    for delay in range(12):
+    for delay in range(8):
         process = subprocess.Popen(
             host.command("apply", "--yes", table=BIG),
             stdout=subprocess.DEVNULL,
@@ -186,7 +186,7 @@ def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> No
         end = time.monotonic() + 20
         while not host.pending and process.poll() is None and time.monotonic() < end:
             time.sleep(0.001)
-        time.sleep(delay * 0.01)
+        time.sleep(delay * 0.015)
         process.send_signal(signal.Signals[name])
         process.wait()
         cases += 1

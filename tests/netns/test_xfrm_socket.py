@@ -166,7 +166,7 @@ def _inside(netns: str, work: Callable[[], None]) -> None:
     """Run something in a thread that lives in the namespace."""
 
     def enter_and_work() -> None:
-        bulk._enter(netns)
+        bulk.enter_namespace(netns)
         work()
 
     thread = threading.Thread(target=enter_and_work)

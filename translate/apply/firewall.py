@@ -6,7 +6,6 @@ one.  The text of the old one is kept in the record of our transaction.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from typing import Final
@@ -73,12 +72,7 @@ class Firewall:
         """What the child does first: enter the namespace."""
         if self._netns is None:
             return None
-        from ..xfrm.kernel import enter_namespace
+        from ..xfrm.bulk import enter_namespace
 
-        path = f"/run/netns/{self._netns}"
-
-        def enter() -> None:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            enter_namespace(descriptor)
-
-        return enter
+        netns = self._netns
+        return lambda: enter_namespace(netns)

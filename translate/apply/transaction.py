@@ -22,7 +22,7 @@ from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
 
 
 class Kernel(Protocol):
-    """What a transaction needs of the kernel; the real one is :mod:`..xfrm.kernel`."""
+    """What a transaction needs of the kernel; the real one is :class:`..xfrm.bulk.Channel`."""
 
     def dump(self) -> list[Policy]:
         """All policies, with the index of each."""

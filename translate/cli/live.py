@@ -28,8 +28,8 @@ from ..apply.transaction import ApplyError, Result, apply, commit, owned_after, 
 from ..mapping.translation import Translation, translate
 from ..render import policy_json, render_firewall
 from ..report import summary
+from ..xfrm.bulk import Channel
 from ..xfrm.errors import KernelError
-from ..xfrm.kernel import XfrmKernel, open_socket
 from ..xfrm.model import Policy, PolicyKey
 from ..xfrm.text import policy_arguments
 from . import (
@@ -74,8 +74,8 @@ def _journal(arguments: argparse.Namespace) -> Journal:
     return Journal(folder, life_of(arguments.netns))
 
 
-def _kernel(arguments: argparse.Namespace) -> XfrmKernel:
-    return XfrmKernel(open_socket(arguments.netns))
+def _kernel(arguments: argparse.Namespace) -> Channel:
+    return Channel.open(arguments.netns or "")
 
 
 def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
@@ -104,7 +104,7 @@ def _show(arguments: argparse.Namespace, items: Sequence[object]) -> None:
 
 
 def _make(
-    arguments: argparse.Namespace, journal: Journal, kernel: XfrmKernel, translation: Translation
+    arguments: argparse.Namespace, journal: Journal, kernel: Channel, translation: Translation
 ) -> tuple[Plan, dict[PolicyKey, Policy]]:
     owned = journal.read_owned()
     plan = make_plan(
@@ -244,7 +244,7 @@ def _asked(verb: str, question: str) -> bool:
 def _carry_out(
     arguments: argparse.Namespace,
     journal: Journal,
-    kernel: XfrmKernel,
+    kernel: Channel,
     plan: Plan,
     owned: Mapping[PolicyKey, Policy],
     rules: str,

@@ -95,7 +95,7 @@ def open_socket(netns: str = "") -> socket.socket:
 
     def enter() -> None:
         try:
-            _enter(netns)
+            enter_namespace(netns)
             made.append(_create())
         except KernelError as error:
             made.append(error)
@@ -108,7 +108,7 @@ def open_socket(netns: str = "") -> socket.socket:
     return made[0]
 
 
-def _enter(netns: str) -> None:
+def enter_namespace(netns: str) -> None:
     """Take this thread into a namespace; Python has setns(2) from 3.12 on only."""
     path = netns if "/" in netns else f"/run/netns/{netns}"
     asked = f"enter the network namespace {netns}"
