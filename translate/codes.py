@@ -33,6 +33,10 @@ TITLES: Final = {
     "ET122": "the value of an option cannot be read",
     "ET123": "the tool of that time would not have done what the command says",
     "ET124": "ipsec eroute --clear has no counterpart that spares others' policies",
+    # 13x: the other proc tables
+    # 14x: captures
+    # 15x: scripts of shell commands
+    # 16x: ipsec.conf
     # 2xx: mapping
     "ET201": "the local gateway is not known",
     "ET202": "the group behind a tunnel SAID is not known",

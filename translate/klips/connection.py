@@ -1,0 +1,46 @@
+"""Connections of an ipsec.conf of the KLIPS era (ipsec.conf(5)), after ``also`` and ``%default``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..diagnostics import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One ``name=value`` line, with the quotes of the value taken away."""
+
+    name: str
+    value: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A ``conn`` section with all that it takes over from others.
+
+    ``settings`` by name, left and right as written (``left``, ``rightsubnet``, ...), the last
+    one of a name winning as it did in the daemon's reader.  A setting that may hold a key (of
+    manual keying) is in ``secrets`` and never in ``settings``.  ``groups`` are the
+    subnets of a policy group file, for a connection whose right side is ``%group``.
+    """
+
+    name: str
+    span: Span
+    settings: dict[str, Setting]
+    secrets: frozenset[str] = frozenset()
+    groups: tuple[Setting, ...] = ()
+
+    def value(self, name: str, otherwise: str = "") -> str:
+        """The value of a setting, or ``otherwise``."""
+        setting = self.settings.get(name)
+        return otherwise if setting is None else setting.value
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """An ipsec.conf: ``config setup`` and the connections, in the order of the file."""
+
+    setup: dict[str, Setting] = field(default_factory=dict)
+    connections: tuple[Connection, ...] = ()

@@ -1,0 +1,50 @@
+"""Interfaces, addresses and routes of a KLIPS host, and what ``ipsec tncfg`` attached."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..diagnostics import Span
+from ..net import Prefix
+from .association import Address
+
+
+class Attachment(NamedTuple):
+    """A virtual interface and the physical one below it (ipsec_tncfg(5)); ``None`` if detached.
+
+    ``mtu`` is that of the virtual device, ``effective_mtu`` the private one, ``physical_mtu`` that
+    of the device below; 0 where unknown.
+    """
+
+    device: str
+    physical: str | None
+    span: Span
+    mtu: int = 0
+    effective_mtu: int = 0
+    physical_mtu: int = 0
+
+
+class InterfaceAddress(NamedTuple):
+    """An address of an interface.  ``network`` keeps the address itself: host bits stay."""
+
+    device: str
+    network: Prefix
+    span: Span
+    peer: Address | None = None
+
+
+class Route(NamedTuple):
+    """A row of a routing table.
+
+    ``kind`` is ``unicast``, ``local``, ``broadcast``, ``blackhole``, ``unreachable``,
+    ``prohibit`` or ``throw``; ``device`` is empty where the kind has none.
+    """
+
+    destination: Prefix
+    device: str
+    span: Span
+    gateway: Address | None = None
+    source: Address | None = None
+    metric: int = 0
+    table: str = "main"
+    kind: str = "unicast"

@@ -1,0 +1,35 @@
+"""What one source (a file, a section of a capture, a script) says of one KLIPS host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .association import Association, Group
+from .connection import Configuration
+from .interface import Attachment, InterfaceAddress, Route
+from .table import Listing
+
+
+@dataclass(slots=True)
+class Reading:
+    """Gathered by a reader; :func:`.host.host_of_readings` puts readings together.
+
+    ``listing`` holds the eroutes; with ``insertion_known`` they stand in the order of their
+    commands.  ``version`` is the line of ``ipsec_version``.  ``parameters`` are the sysctls of
+    ``/proc/sys/net/ipsec`` (``tos``, ``icmp``, ``inbound_policy_check``).  ``accounted`` counts
+    the entries that were read, by kind of table (``spi``, ``route``, ...).
+    """
+
+    source: str
+    host: str = ""
+    listing: Listing | None = None
+    insertion_known: bool = False
+    associations: list[Association] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    addresses: list[InterfaceAddress] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    version: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    configuration: Configuration | None = None
+    accounted: dict[str, int] = field(default_factory=dict)
