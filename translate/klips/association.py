@@ -59,6 +59,9 @@ class Lifetimes(NamedTuple):
     packets: Lifetime = Lifetime()
 
 
+NO_LIMITS: Final = Lifetimes()
+
+
 class Encapsulation(NamedTuple):
     """NAT traversal: ``nonike`` (draft, port 500) or ``nonesp`` (RFC 3948), and the UDP ports."""
 
@@ -92,7 +95,7 @@ class Association:
     sequence: int = 0
     policy: tuple[Prefix, Prefix] | None = None
     flags: int = 0
-    lifetimes: Lifetimes = Lifetimes()
+    lifetimes: Lifetimes = NO_LIMITS
     encapsulation: Encapsulation | None = None
     encryption_key: Secret | None = None
     authentication_key: Secret | None = None

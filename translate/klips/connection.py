@@ -1,10 +1,11 @@
-"""Connections of an ipsec.conf of the KLIPS era (ipsec.conf(5)), after ``also`` and ``%default``."""
+"""Connections of an ipsec.conf of the KLIPS era (ipsec.conf(5)), after ``also``, ``%default``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from ..diagnostics import Span
+from ..secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +22,16 @@ class Connection:
     """A ``conn`` section with all that it takes over from others.
 
     ``settings`` by name, left and right as written (``left``, ``rightsubnet``, ...), the last
-    one of a name winning as it did in the daemon's reader.  A setting that may hold a key (of
-    manual keying) is in ``secrets`` and never in ``settings``.  ``groups`` are the
-    subnets of a policy group file, for a connection whose right side is ``%group``.
+    one of a name winning as it did in the daemon's reader.  A setting that holds a key of manual
+    keying (``espenckey``, ``leftahkey``, ...) is in ``keys``, as octets, and never in
+    ``settings``.  ``groups`` are the subnets of a policy group file, for a connection whose right
+    side is ``%group``.
     """
 
     name: str
     span: Span
     settings: dict[str, Setting]
-    secrets: frozenset[str] = frozenset()
+    keys: dict[str, Secret] = field(default_factory=dict)
     groups: tuple[Setting, ...] = ()
 
     def value(self, name: str, otherwise: str = "") -> str:

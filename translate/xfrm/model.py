@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from ..net import Selector
+from ..secret import Secret
 
 
 class Direction(StrEnum):
@@ -114,3 +115,74 @@ class FirewallRule(NamedTuple):
     verdict: str
     selector: Selector
     origin: str
+
+
+class Algorithm(NamedTuple):
+    """One algorithm of a state: its kernel name (net/xfrm/xfrm_algo.c), key and truncation.
+
+    ``bits`` is the length of the integrity check value for an authenticator, else 0.
+    """
+
+    name: str
+    key: Secret
+    bits: int = 0
+
+
+class Limits(NamedTuple):
+    """Limits of a state's life, soft and hard, in seconds, octets and packets; 0 is no limit."""
+
+    add_soft: int = 0
+    add_hard: int = 0
+    use_soft: int = 0
+    use_hard: int = 0
+    bytes_soft: int = 0
+    bytes_hard: int = 0
+    packets_soft: int = 0
+    packets_hard: int = 0
+
+
+class UdpEncapsulation(NamedTuple):
+    """``encap``: ``espinudp`` (RFC 3948) or ``espinudp-nonike`` (draft), and the UDP ports."""
+
+    kind: str
+    source_port: int
+    destination_port: int
+
+
+class State(NamedTuple):
+    """One entry of the security association database.
+
+    The kernel's key is (destination, SPI, protocol, family, mark).  ``selector`` is what the
+    inner packet of a state must look like, ``None`` for anything.  ``flags`` and
+    ``extra_flags`` are words of ``ip xfrm state`` (``nopmtudisc``, ``noecn``,
+    ``dont-encap-dscp``).
+    """
+
+    protocol: int
+    family: int
+    source: int
+    destination: int
+    spi: int
+    mode: str
+    reqid: int = 0
+    encryption: Algorithm | None = None
+    authentication: Algorithm | None = None
+    compression: str = ""
+    replay_window: int = 0
+    selector: Selector | None = None
+    flags: tuple[str, ...] = ()
+    extra_flags: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    encapsulation: UdpEncapsulation | None = None
+    mark: tuple[int, int] = (0, 0)
+    if_id: int = 0
+
+    @property
+    def key(self) -> StateKey:
+        """What the kernel compares to tell two states apart (xfrm_state.c:xfrm_state_lookup)."""
+        value, mask = self.mark
+        return (self.family, self.destination, self.spi, self.protocol, (value & mask, mask))
+
+
+StateKey = tuple[int, int, int, int, tuple[int, int]]
+"""Family, destination, SPI, protocol and mark."""
