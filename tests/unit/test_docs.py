@@ -336,6 +336,7 @@ FLOORS: Final = {
     "codes": 0,
     "diagnostics": 0,
     "net": 0,
+    "secret": 0,
     "klips": 1,
     "xfrm": 1,
     "mapping": 2,
