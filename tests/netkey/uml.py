@@ -213,6 +213,7 @@ class Guest:
                         "LANG": "C.UTF-8",
                         "PYTHONDONTWRITEBYTECODE": "1",
                         "NETKEY_SCRATCH": str(scratch),
+                        **{k: os.environ[k] for k in ("PYTHONPATH",) if k in os.environ},
                         **environment,
                     },
                     "folder": str(folder.resolve()),
