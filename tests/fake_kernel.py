@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from eroute_translate.net import Packet
 from eroute_translate.xfrm.lookup import lookup
-from eroute_translate.xfrm.model import Policy, PolicyKey
+from eroute_translate.xfrm.model import Policy, PolicyKey, State, StateKey
 
 
 class Fault(Exception):  # noqa: N818 - thrown on purpose
@@ -16,8 +16,9 @@ class Fault(Exception):  # noqa: N818 - thrown on purpose
 class FakeKernel:
     """Counts messages; ``trouble`` is asked before each and may raise."""
 
-    def __init__(self, policies: Sequence[Policy] = ()) -> None:
+    def __init__(self, policies: Sequence[Policy] = (), states: Sequence[State] = ()) -> None:
         self.policies: dict[PolicyKey, Policy] = {p.key: p for p in policies}
+        self.states: dict[StateKey, State] = {s.key: s for s in states}
         self.messages = 0
         self.trouble: Callable[[int], None] = lambda _number: None
         self.watch: Callable[[], None] = lambda: None
@@ -41,6 +42,22 @@ class FakeKernel:
             self._message()
             del self.policies[policy.key]
             self.watch()
+
+    def dump_states(self) -> list[State]:
+        self._message()
+        return list(self.states.values())
+
+    def install_states(self, states: Sequence[State]) -> None:
+        for state in states:
+            self._message()
+            if state.key in self.states:
+                raise Fault("EEXIST")
+            self.states[state.key] = state
+
+    def remove_states(self, states: Sequence[State]) -> None:
+        for state in states:
+            self._message()
+            del self.states[state.key]
 
     def clear(self, packet: Packet, direction: str = "out") -> bool:
         """Whether a packet goes out in clear now."""

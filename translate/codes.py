@@ -62,6 +62,17 @@ TITLES: Final = {
     "ET222": "a refused eroute is blocked",
     "ET223": "a bypassed network",
     "ET224": "a key daemon's policies win over ours",
+    # 24x: associations
+    "ET240": "the keys of an association are not known",
+    "ET241": "the length of a SHA-2 check value depends on the version",
+    "ET242": "an association is not tied to one eroute",
+    "ET243": "an association is refused",
+    "ET244": "IP-in-IP without protection",
+    "ET245": "a weak algorithm",
+    "ET246": "the outer header of a tunnel",
+    "ET247": "UDP encapsulation of the draft",
+    "ET248": "a limit that XFRM does not have",
+    "ET249": "a reserved SPI, or a CPI of more than 16 bits",
     # 3xx: precedence
     "ET301": "two eroutes cross, and the dump does not tell which one won",
     "ET302": "two eroutes cross, and no order of priorities gives what KLIPS did",

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from . import __version__
 from .diagnostics import Diagnostic, Severity, visible
 from .klips.eroute import format_eroute
+from .mapping.associations import Carried
 from .mapping.mast import MastVerdict, mast_ruleset
 from .mapping.model import BLOCK, TUNNEL_MODE, Kind, Outcome
-from .xfrm.model import TEMPLATE_PROTOCOLS, Policy
+from .xfrm.model import TEMPLATE_PROTOCOLS, Algorithm, Policy, State
+from .xfrm.state_text import state_arguments, state_id_arguments
 from .xfrm.text import PREFIX_TEXTS, key_arguments, policy_arguments, template_words
 
 if TYPE_CHECKING:
@@ -64,13 +66,15 @@ class Page:
     """What a template is given, under the names of the fields.
 
     ``sources`` are the files that were read, ``errors`` how many diagnostics were errors while
-    reading, ``findings`` all diagnostics, reading and meaning.
+    reading, ``findings`` all diagnostics, reading and meaning.  ``show_keys`` puts keys into the
+    JSON form.
     """
 
     translation: Translation
     sources: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     allow_partial: bool = False
+    show_keys: bool = False
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
@@ -113,6 +117,8 @@ class Page:
             "findings": self.findings,
             "stop_reasons": self.stop_reasons,
             "allow_partial": self.allow_partial,
+            "states": translation.states,
+            "show_keys": self.show_keys,
         }
 
     def mast_context(self) -> dict[str, object]:
@@ -181,6 +187,12 @@ def render_firewall(translation: Translation) -> str:
         return ""
     template = _environment().get_template("reject.nft.j2")
     return template.render(firewall=translation.firewall)
+
+
+def render_unit(command: Sequence[str], folder: str) -> str:
+    """The systemd unit that restores what was saved in ``folder``, by running ``command``."""
+    template = _environment().get_template("eroute-translate.service.j2")
+    return template.render(version=__version__, command=list(command), folder=folder)
 
 
 def render_user_template(page: Page, path: Path) -> Iterator[str]:
@@ -265,9 +277,13 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "ip_xfrm_lines": policy_lines,
         "outcome_lines": outcome_lines,
         "ip_xfrm_key": key_arguments,
+        "ip_xfrm_state": state_arguments,
+        "ip_xfrm_state_id": state_id_arguments,
+        "association_json": association_json,
         "klips": format_eroute,
         "comment": comment,
         "sh": shlex.quote,
+        "systemd": systemd_word,
         "json": to_json,
         "eroute_json": eroute_json,
         "policy_json": policy_json,
@@ -283,6 +299,23 @@ def _filters() -> dict[str, Callable[..., Any]]:
 def comment(value: object) -> str:
     """Text for a comment: one line, nothing in it that a terminal or a shell acts upon."""
     return visible(str(value)).replace("\u2028", " ").replace("\u2029", " ")
+
+
+def systemd_word(value: object, *, variables: bool = False) -> str:
+    """One word of a unit file, quoted, specifiers taken literally (systemd.syntax(7)).
+
+    ``variables`` is for command lines, where a dollar sign means one too (systemd.service(5)).
+
+    Raises ``ValueError`` for text with control characters.
+    """
+    text = str(value)
+    if not text.isprintable():
+        raise ValueError(f"{text!r} cannot stand in a unit file")
+    for sign, doubled in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
+        text = text.replace(sign, doubled)
+    if variables:
+        text = text.replace("$", "$$")
+    return f'"{text}"'
 
 
 def policy_lines(policies: Iterable[Policy], command: str, *, numeric: bool = False) -> str:
@@ -360,6 +393,51 @@ def policy_json(policy: Policy) -> dict[str, object]:
         "templates": [_template_json(template) for template in policy.templates],
     }
     return document
+
+
+def association_json(carried: Carried, show_keys: bool = False) -> dict[str, object]:
+    """One association with what became of it, as the JSON form has it."""
+    association, state = carried.association, carried.state
+    return {
+        "file": visible(association.span.file),
+        "line": association.span.line,
+        "said": visible(str(association.said)),
+        "outcome": carried.kind,
+        "findings": list(carried.codes),
+        "reason": carried.reason,
+        "state": None if state is None else state_json(state, show_keys=show_keys),
+    }
+
+
+def state_json(state: State, *, show_keys: bool = False) -> dict[str, object]:
+    """A state as the JSON form has it: keys by their length, unless they are asked for."""
+    from .net import format_address
+
+    def algorithm_json(algorithm: Algorithm | None) -> dict[str, object] | None:
+        if algorithm is None:
+            return None
+        name, key, bits = algorithm
+        document: dict[str, object] = {"name": name, "key_bits": key.bits, "icv_bits": bits}
+        return document | {"key": key.reveal().hex()} if show_keys else document
+
+    encapsulation = state.encapsulation
+    return {
+        "protocol": TEMPLATE_PROTOCOLS[state.protocol],
+        "source": format_address(state.family, state.source),
+        "destination": format_address(state.family, state.destination),
+        "spi": state.spi,
+        "mode": state.mode,
+        "reqid": state.reqid,
+        "encryption": algorithm_json(state.encryption),
+        "authentication": algorithm_json(state.authentication),
+        "compression": state.compression or None,
+        "replay_window": state.replay_window,
+        "selector": None if state.selector is None else str(state.selector),
+        "flags": [*state.flags, *state.extra_flags],
+        "limits": {name: number for name, number in state.limits._asdict().items() if number},
+        "encapsulation": None if encapsulation is None else list(encapsulation),
+        "if_id": state.if_id,
+    }
 
 
 def _template_json(template: Template) -> dict[str, object]:

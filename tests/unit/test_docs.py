@@ -262,7 +262,7 @@ def test_every_variable_and_filter_of_templates_is_documented() -> None:
     variables, _, filters = text.partition("## Variables")[2].partition("## Filters")
     listed = re.findall(r"^\| `(\w+)` \|", variables, re.MULTILINE)
     assert sorted(listed) == sorted(page.context() | page.mast_context())
-    listed = re.findall(r"^\| `(\w+)(?:\(command\))?` \|", filters, re.MULTILINE)
+    listed = re.findall(r"^\| `(\w+)(?:\(\w+\))?` \|", filters, re.MULTILINE)
     assert sorted(listed) == sorted(_filters())
 
 

@@ -3,12 +3,14 @@
 A *record* is written before the first message to the kernel and synced; it holds every policy as
 it was, so that a rollback needs nothing else.  A file is replaced as a whole (written beside,
 synced, renamed, folder synced), so that it is either the old or the new one; a checksum tells a
-damaged one.
+damaged one.  States stand in them with their keys, since a rollback needs those: folder and files
+are their owner's alone.
 
 Files of one target (the host, or a namespace) in its folder below the state folder:
 
 ``transaction``  the transaction under way or waiting for its confirmation; absent otherwise
 ``owned``        what we installed last, the only policies that are ever replaced or removed
+``saved``        what the next boot is to install (``saved.next`` until its transaction is final)
 ``lock``         held by whoever works on the target (flock(2))
 """
 
@@ -23,14 +25,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from ..net import Prefix, Selector
-from ..xfrm.model import Policy, PolicyKey, Template
+from ..secret import Secret
+from ..xfrm.model import (
+    Algorithm,
+    Limits,
+    Policy,
+    PolicyKey,
+    Replay,
+    State,
+    StateKey,
+    Template,
+    UdpEncapsulation,
+)
 from .plan import Change, Verb
+from .states import StateChange
 
 STATE_FOLDER: Final = Path("/var/lib/eroute-translate")
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class JournalError(Exception):
@@ -53,6 +68,9 @@ class Phase(StrEnum):
 class Record:
     """One transaction: its changes in order, and the guard around them.
 
+    ``firewall_before`` is our table as nft lists it, ``rules_before`` the text it was loaded from.
+    With ``persist`` the result is saved for the next boot.
+
     ``deadline`` is the time (epoch seconds) at which it is rolled back without a confirmation, 0
     for none.  ``boot`` names the boot of the kernel it was made on: policies do not survive one.
     """
@@ -66,6 +84,18 @@ class Record:
     deadline: float = 0.0
     firewall_before: str = ""
     firewall_after: str = ""
+    states: tuple[StateChange, ...] = ()
+    owned_states_before: tuple[State, ...] = ()
+    persist: bool = False
+    rules_before: str = ""
+
+
+class Saved(NamedTuple):
+    """What the next boot is to install: policies, states, and the text of the firewall table."""
+
+    policies: tuple[Policy, ...]
+    states: tuple[State, ...]
+    firewall: str
 
 
 class Journal:
@@ -85,6 +115,14 @@ class Journal:
     @property
     def _owned(self) -> Path:
         return self.folder / "owned"
+
+    @property
+    def _saved(self) -> Path:
+        return self.folder / "saved"
+
+    @property
+    def _saved_next(self) -> Path:
+        return self.folder / "saved.next"
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone."""
@@ -126,6 +164,10 @@ class Journal:
                 "deadline": record.deadline,
                 "firewall_before": record.firewall_before,
                 "firewall_after": record.firewall_after,
+                "states": [_state_change_out(change) for change in record.states],
+                "owned_states_before": [_state_out(s) for s in record.owned_states_before],
+                "persist": record.persist,
+                "rules_before": record.rules_before,
             },
         )
 
@@ -145,6 +187,10 @@ class Journal:
                 float(document["deadline"]),
                 str(document["firewall_before"]),
                 str(document["firewall_after"]),
+                tuple(_state_change_in(item) for item in document["states"]),
+                tuple(_state_in(item) for item in document["owned_states_before"]),
+                bool(document["persist"]),
+                str(document["rules_before"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise self._damaged(self._transaction, repr(error)) from None
@@ -157,23 +203,90 @@ class Journal:
         except OSError as error:
             raise JournalError(f"cannot remove {self._transaction}: {error.strerror}") from None
 
-    def write_owned(self, policies: Mapping[PolicyKey, Policy]) -> None:
-        """Record what is ours now."""
-        self._store(
-            self._owned,
-            {"boot": self.boot, "policies": [_policy_out(p) for p in policies.values()]},
-        )
+    def write_owned(
+        self,
+        policies: Mapping[PolicyKey, Policy],
+        states: Mapping[StateKey, State] = MappingProxyType({}),
+        firewall: str = "",
+    ) -> None:
+        """Record what is ours now; ``firewall`` is the text of our table."""
+        document = {"boot": self.boot, "firewall": firewall, **_everything_out(policies, states)}
+        self._store(self._owned, document)
 
     def read_owned(self) -> dict[PolicyKey, Policy]:
-        """What is ours; nothing after a reboot, for policies do not survive it."""
+        """The policies that are ours; none after a reboot, for they do not survive it."""
+        return {policy.key: policy for policy in self._read_owned().policies}
+
+    def read_owned_states(self) -> dict[StateKey, State]:
+        """The states that are ours; none after a reboot."""
+        return {state.key: state for state in self._read_owned().states}
+
+    def read_owned_rules(self) -> str:
+        """The text of the firewall table that we loaded last, empty for none."""
+        return self._read_owned().firewall
+
+    def _read_owned(self) -> Saved:
         document = self._load(self._owned)
         if document is None or document.get("boot") != self.boot:
-            return {}
+            return Saved((), (), "")
+        return self._everything_in(self._owned, document)
+
+    def write_saved(
+        self,
+        policies: Mapping[PolicyKey, Policy],
+        states: Mapping[StateKey, State],
+        firewall: str,
+    ) -> None:
+        """Write what the next boot is to install; it counts from :meth:`adopt_saved` on."""
+        document = {"firewall": firewall, **_everything_out(policies, states)}
+        self._store(self._saved_next, document)
+
+    def adopt_saved(self) -> None:
+        """Let what was written last be what the next boot installs."""
+        if not self._saved_next.exists():
+            return
         try:
-            policies = [_policy_in(item) for item in document["policies"]]
+            self._saved_next.replace(self._saved)
+            self._sync_folder()
+        except OSError as error:
+            raise JournalError(f"cannot write {self._saved}: {error.strerror}") from None
+
+    def discard_saved(self) -> None:
+        """Forget what was written but never became final."""
+        try:
+            self._saved_next.unlink(missing_ok=True)
+        except OSError as error:
+            raise JournalError(f"cannot remove {self._saved_next}: {error.strerror}") from None
+
+    def read_saved(self) -> Saved | None:
+        """What the next boot is to install, or ``None``.
+
+        A transaction that ended between its last two steps is ended here.
+        """
+        if not self._transaction.exists():
+            self.adopt_saved()
+        document = self._load(self._saved)
+        if document is None:
+            return None
+        return self._everything_in(self._saved, document)
+
+    def forget_saved(self) -> None:
+        """Install nothing at the next boot."""
+        try:
+            self._saved.unlink(missing_ok=True)
+            self._saved_next.unlink(missing_ok=True)
+        except OSError as error:
+            raise JournalError(f"cannot remove {self._saved}: {error.strerror}") from None
+
+    def _everything_in(self, path: Path, document: Mapping[str, Any]) -> Saved:
+        try:
+            return Saved(
+                tuple(_policy_in(item) for item in document["policies"]),
+                tuple(_state_in(item) for item in document["states"]),
+                str(document.get("firewall", "")),
+            )
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise self._damaged(self._owned, repr(error)) from None
-        return {policy.key: policy for policy in policies}
+            raise self._damaged(path, repr(error)) from None
 
     def _store(self, path: Path, document: Mapping[str, object]) -> None:
         body = json.dumps(document, separators=(",", ":")).encode()
@@ -285,4 +398,61 @@ def _policy_in(item: list[Any]) -> Policy:
         if_id,
         None if masks is None else (masks[0], masks[1]),
         *rest,
+    )
+
+
+def _everything_out(
+    policies: Mapping[PolicyKey, Policy], states: Mapping[StateKey, State]
+) -> dict[str, object]:
+    return {
+        "policies": [_policy_out(policy) for policy in policies.values()],
+        "states": [_state_out(state) for state in states.values()],
+    }
+
+
+def _state_change_out(change: StateChange) -> list[object]:
+    old = None if change.old is None else _state_out(change.old)
+    new = None if change.new is None else _state_out(change.new)
+    return [change.verb.value, old, new]
+
+
+def _state_change_in(item: list[Any]) -> StateChange:
+    old = None if item[1] is None else _state_in(item[1])
+    new = None if item[2] is None else _state_in(item[2])
+    state = new or old
+    if state is None:
+        raise ValueError("a change without a state")
+    return StateChange(Verb(item[0]), state.key, old, new)
+
+
+def _state_out(state: State) -> dict[str, object]:
+    """A state by its fields, the keys in hexadecimal: only the files of the journal hold them."""
+    document = state._asdict()
+    for name in ("encryption", "authentication"):
+        algorithm = document[name]
+        if algorithm is not None:
+            document[name] = [algorithm.name, algorithm.key.reveal().hex(), algorithm.bits]
+    return document
+
+
+def _state_in(item: dict[str, Any]) -> State:
+    fields = dict(item)
+    for name in ("encryption", "authentication"):
+        if fields[name] is not None:
+            word, key, bits = fields[name]
+            fields[name] = Algorithm(word, Secret(bytes.fromhex(key)), bits)
+    if fields["selector"] is not None:
+        source, destination, *rest = fields["selector"]
+        fields["selector"] = Selector(Prefix(*source), Prefix(*destination), *rest)
+    if fields["encapsulation"] is not None:
+        fields["encapsulation"] = UdpEncapsulation(*fields["encapsulation"])
+    return State(
+        **fields
+        | {
+            "limits": Limits(*fields["limits"]),
+            "replay": Replay(*fields["replay"]),
+            "flags": tuple(fields["flags"]),
+            "extra_flags": tuple(fields["extra_flags"]),
+            "mark": tuple(fields["mark"]),
+        }
     )

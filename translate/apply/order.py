@@ -50,10 +50,10 @@ def in_order(changes: Sequence[Change]) -> Steps:
     adds = [c for c in changes if c.verb is Verb.ADD]
     replaces = [c for c in changes if c.verb is Verb.REPLACE]
     removes = [c for c in changes if c.verb is Verb.REMOVE]
-    keeping = sorted((c for c in adds + replaces if not _passes(c.new)), key=_speed)
-    passing = sorted((c for c in adds + replaces if _passes(c.new)), key=_speed)
-    uncovering = sorted((c for c in removes if _passes(c.old)), key=_speed)
-    last = sorted((c for c in removes if not _passes(c.old)), key=_speed)
+    keeping = sorted((c for c in adds + replaces if not passes(c.new)), key=_speed)
+    passing = sorted((c for c in adds + replaces if passes(c.new)), key=_speed)
+    uncovering = sorted((c for c in removes if passes(c.old)), key=_speed)
+    last = sorted((c for c in removes if not passes(c.old)), key=_speed)
     guard = _guard(replaces + removes) if replaces or removes else ()
     return Steps(guard, (*keeping, *uncovering, *passing, *last))
 
@@ -64,7 +64,7 @@ def reversed_changes(changes: Iterable[Change]) -> list[Change]:
     return [Change(back[c.verb], c.key, c.new, c.old) for c in changes]
 
 
-def _passes(policy: Policy | None) -> bool:
+def passes(policy: Policy | None) -> bool:
     """Whether a policy lets packets go as they are."""
     return (
         policy is not None
@@ -95,7 +95,7 @@ def _guard(changes: Sequence[Change]) -> tuple[Policy, ...]:
     flows: dict[tuple[str, Selector], None] = {}
     for change in changes:
         policy = change.old or change.new
-        if policy is None or (_passes(change.old) and (change.new is None or _passes(change.new))):
+        if policy is None or (passes(change.old) and (change.new is None or passes(change.new))):
             continue
         flows[policy.direction, policy.selector] = None
     if len(flows) > GUARD_SELECTORS:

@@ -1,14 +1,19 @@
-"""The policies of a translation as the kernel is to have them."""
+"""The policies and states of a translation as the kernel is to have them."""
 
 from __future__ import annotations
 
 from ..mapping.translation import Translation
-from ..xfrm.model import Policy, PolicyKey
+from ..xfrm.model import Policy, PolicyKey, State, StateKey
 
 
 def wanted_policies(translation: Translation) -> list[Policy]:
     """All policies of a translation; each key stands once."""
     return list(translation.policies())
+
+
+def wanted_states(translation: Translation) -> list[State]:
+    """All states of a translation: those whose keys are known."""
+    return [carried.state for carried in translation.states if carried.state is not None]
 
 
 def origins(translation: Translation) -> dict[PolicyKey, str]:
@@ -19,3 +24,12 @@ def origins(translation: Translation) -> dict[PolicyKey, str]:
         for policy in outcome.policies:
             found[policy.key] = place
     return found
+
+
+def state_origins(translation: Translation) -> dict[StateKey, str]:
+    """Where each state comes from."""
+    return {
+        carried.state.key: str(carried.association.span)
+        for carried in translation.states
+        if carried.state is not None
+    }

@@ -13,12 +13,23 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Protocol
 
-from ..xfrm.model import Policy, PolicyKey
+from ..xfrm.model import Policy, PolicyKey, State, StateKey
 from .journal import Journal, Phase, Record
 from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
 from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
+from .states import (
+    StatePlan,
+    install_before,
+    owned_states_after,
+    remove_after,
+    way_back,
+    wrong_states,
+)
+
+NO_STATES: Final = StatePlan()
 
 
 class Kernel(Protocol):
@@ -32,6 +43,15 @@ class Kernel(Protocol):
 
     def remove(self, policies: Sequence[Policy]) -> None:
         """Remove policies, by index where they have one; a missing one is an error."""
+
+    def dump_states(self) -> list[State]:
+        """All states; asked only where a plan has some."""
+
+    def install_states(self, states: Sequence[State], /) -> None:
+        """Create states; one that is there is an error."""
+
+    def remove_states(self, states: Sequence[State], /) -> None:
+        """Remove states; a missing one is an error."""
 
 
 class Table(Protocol):
@@ -77,11 +97,16 @@ def apply(
     *,
     firewall: Table,
     rules: str = "",
+    states: StatePlan = NO_STATES,
+    owned_states: Mapping[StateKey, State] = MappingProxyType({}),
+    persist: bool = False,
     confirm_within: float = 0.0,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     started: Callable[[Record], None] = lambda _record: None,
 ) -> Result:
     """Carry a plan out.  The lock must be held.
+
+    With ``persist`` the result is also saved for the next boot, once it is final.
 
     ``started`` is called before anything is written or the kernel is told; it starts the watchdog.
     Raises :class:`ApplyError`, or what ``started`` and the journal raise while nothing has been
@@ -99,6 +124,10 @@ def apply(
         deadline,
         firewall.read(),
         rules,
+        states.changes,
+        tuple(owned_states.values()),
+        persist,
+        journal.read_owned_rules(),
     )
     # The watchdog is there before the record: one that finds no record has nothing to do.
     started(record)
@@ -106,8 +135,11 @@ def apply(
     try:
         if steps.guard:
             kernel.install(steps.guard, seconds=GUARD_SECONDS)
+        install_before(kernel, states.changes)
         _carry_out(kernel, steps.steps, progress)
+        remove_after(kernel, states.changes)
         _check(kernel, steps.steps)
+        _check_states(kernel, states)
         firewall.load(rules)
         _remove_guards(kernel)
         if confirm_within:
@@ -117,13 +149,18 @@ def apply(
             commit(journal, record)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
         _back(kernel, journal, record, firewall, error)
-    return Result(record.identity, len(steps.steps), deadline)
+    return Result(record.identity, len(steps.steps) + len(states.changes), deadline)
 
 
 def commit(journal: Journal, record: Record) -> None:
     """Make a carried-out transaction final: what it put there is ours from now on."""
-    journal.write_owned(owned_after(record))
+    policies, states = owned_after(record), owned_states_of(record)
+    if record.persist:
+        journal.write_saved(policies, states, record.firewall_after)
+    journal.write_owned(policies, states, record.firewall_after)
     journal.forget()
+    if record.persist:
+        journal.adopt_saved()
 
 
 def owned_after(record: Record) -> dict[PolicyKey, Policy]:
@@ -135,6 +172,11 @@ def owned_after(record: Record) -> dict[PolicyKey, Policy]:
         else:
             owned[change.key] = change.new
     return owned
+
+
+def owned_states_of(record: Record) -> dict[StateKey, State]:
+    """The states that are ours once a transaction is final."""
+    return owned_states_after(record.owned_states_before, record.states)
 
 
 def roll_back(
@@ -165,18 +207,27 @@ def roll_back(
             continue
         verb = Verb.REMOVE if change.new is None else Verb.ADD if present is None else Verb.REPLACE
         changes.append(Change(verb, change.key, present, change.new))
+    states, lost = way_back(kernel, record.states)
+    left += lost
     steps = in_order(changes)
     if steps.guard:
         kernel.install(steps.guard, seconds=GUARD_SECONDS)
+    install_before(kernel, states)
     _carry_out(kernel, steps.steps, progress)
+    remove_after(kernel, states)
     _check(kernel, steps.steps)
     firewall.load(record.firewall_before)
     _remove_guards(kernel)
-    journal.write_owned({p.key: p for p in record.owned_before})
+    journal.write_owned(
+        {policy.key: policy for policy in record.owned_before},
+        {state.key: state for state in record.owned_states_before},
+        record.rules_before,
+    )
+    journal.discard_saved()
     if left:
         raise ApplyError("the rollback could not finish", rolled_back=False, left=left)
     journal.forget()
-    return len(changes)
+    return len(changes) + len(states)
 
 
 def _back(
@@ -228,6 +279,16 @@ def _check(kernel: Kernel, steps: Sequence[Change]) -> None:
         raise ApplyError(
             f"{len(wrong)} policies are not what was installed, the first of them"
             f" {_name(wrong[0])}: somebody else changes policies at the same time",
+            rolled_back=False,
+        )
+
+
+def _check_states(kernel: Kernel, states: StatePlan) -> None:
+    wrong = wrong_states(kernel, states.changes)
+    if wrong:
+        raise ApplyError(
+            f"{len(wrong)} states are not what was installed, the first of them {wrong[0]}:"
+            " somebody else changes states at the same time",
             rolled_back=False,
         )
 

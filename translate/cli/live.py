@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,16 +21,29 @@ from ..apply.journal import (
     life_of,
     target_folder,
 )
-from ..apply.plan import SOCKET_DIRECTIONS, Change, Plan, Verb, make_plan
-from ..apply.ruleset import origins, wanted_policies
-from ..apply.transaction import ApplyError, Result, apply, commit, owned_after, roll_back
+from ..apply.plan import SOCKET_DIRECTIONS, make_plan
+from ..apply.restore import restore
+from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
+from ..apply.states import StatePlan, plan_states, same_state
+from ..apply.surroundings import describe, look_around
+from ..apply.transaction import (
+    ApplyError,
+    Result,
+    apply,
+    commit,
+    owned_after,
+    owned_states_of,
+    roll_back,
+)
+from ..apply.unit import UnitError, install_unit, remove_unit
 from ..mapping.translation import Translation, translate
-from ..render import policy_json, render_firewall
+from ..render import render_firewall, render_unit
 from ..report import summary
-from ..xfrm.bulk import Channel
+from ..xfrm.bulk import BulkError, Channel
 from ..xfrm.errors import KernelError
-from ..xfrm.model import Policy, PolicyKey
-from ..xfrm.text import policy_arguments
+from ..xfrm.model import Policy, State
+from ..xfrm.state_wire import name_of
+from ..xfrm.text import policy_arguments, read_policies
 from . import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -44,11 +56,9 @@ from . import (
     EXIT_WOULD_CHANGE,
 )
 from .options import mapping_options
+from .plan_text import WholePlan, print_plan
 from .run import exit_code, read_host
-from .terminal import show, wants_colour
-
-GLYPHS = {Verb.ADD: "+", Verb.REPLACE: "~", Verb.REMOVE: "-"}
-COLOURS = {Verb.ADD: "\x1b[32m", Verb.REPLACE: "\x1b[33m", Verb.REMOVE: "\x1b[31m"}
+from .terminal import show
 
 
 def live(arguments: argparse.Namespace) -> int:
@@ -59,10 +69,11 @@ def live(arguments: argparse.Namespace) -> int:
         "confirm": _confirm,
         "rollback": _rollback,
         "status": _status,
+        "restore": _restore,
     }
     try:
         return verbs[arguments.verb](arguments)
-    except (KernelError, JournalError, FirewallError, ValueError) as error:
+    except (KernelError, JournalError, FirewallError, UnitError, ValueError) as error:
         print(f"eroute-translate {arguments.verb}: {error}", file=sys.stderr)
         if isinstance(error, KernelError) and error.hint:
             print(f"  {error.hint}", file=sys.stderr)
@@ -105,15 +116,30 @@ def _show(arguments: argparse.Namespace, items: Sequence[object]) -> None:
 
 def _make(
     arguments: argparse.Namespace, journal: Journal, kernel: Channel, translation: Translation
-) -> tuple[Plan, dict[PolicyKey, Policy]]:
-    owned = journal.read_owned()
+) -> WholePlan:
+    live = kernel.dump()
     plan = make_plan(
         wanted_policies(translation),
-        kernel.dump(),
-        owned,
+        live,
+        journal.read_owned(),
         replace_foreign=arguments.replace_foreign,
     )
-    return plan, owned
+    wanted, owned = wanted_states(translation), journal.read_owned_states()
+    states = StatePlan()
+    if wanted or owned:
+        states = plan_states(
+            wanted, kernel.dump_states(), owned, replace_foreign=arguments.replace_foreign
+        )
+    rules = render_firewall(translation)
+    there = bool(Firewall(arguments.netns).read())
+    return WholePlan(
+        plan,
+        states,
+        firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
+        around=look_around(arguments.netns, live),
+        places=origins(translation),
+        state_places=state_origins(translation),
+    )
 
 
 # -- plan
@@ -123,74 +149,43 @@ def _plan(arguments: argparse.Namespace) -> int:
     translation, code = _translation(arguments)
     if translation is None:
         return code
-    journal = _journal(arguments)
-    plan, _ = _make(arguments, journal, _kernel(arguments), translation)
-    _print_plan(arguments, plan, origins(translation))
+    if arguments.against:
+        plan = _plan_against(arguments, translation)
+        if plan is None:
+            return EXIT_FAILED
+    else:
+        plan = _make(arguments, _journal(arguments), _kernel(arguments), translation)
+    print_plan(plan, machine=arguments.format == "json")
     if plan.conflicts:
         return EXIT_STALE
     return EXIT_DONE if plan.empty else EXIT_WOULD_CHANGE
 
 
-def _print_plan(arguments: argparse.Namespace, plan: Plan, places: Mapping[PolicyKey, str]) -> None:
-    if arguments.format == "json":
-        print(json.dumps(_plan_json(plan, places), indent=1, sort_keys=True))
-        return
-    colour = wants_colour(sys.stdout)
-    for change in plan.changes:
-        print(_line(change, places, colour=colour))
-    for change in plan.conflicts:
-        if change.old is not None:
-            print(f"! {policy_arguments(change.old)}  (of somebody else, in the place of ours)")
-    for policy in plan.drifted:
-        print(f"? {policy_arguments(policy)}  (ours, but changed or removed by somebody else)")
-    for foreign in plan.foreign:
-        wins = "wins over" if foreign.wins else "loses to"
-        print(f"  {policy_arguments(foreign.policy)}  (of somebody else, {wins} ours)")
-    counts = {verb: sum(c.verb is verb for c in plan.changes) for verb in Verb}
-    print(
-        f"{counts[Verb.ADD]} to add, {counts[Verb.REPLACE]} to replace,"
-        f" {counts[Verb.REMOVE]} to remove, {plan.kept} in place"
-        + (f", {len(plan.conflicts)} in conflict" if plan.conflicts else "")
+def _plan_against(arguments: argparse.Namespace, translation: Translation) -> WholePlan | None:
+    """Against what ``ip xfrm policy`` printed on another host; nothing there is ours."""
+    path = Path(arguments.against)
+    reading = read_policies(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    for problem in reading.diagnostics:
+        _show(arguments, [problem])
+    if reading.diagnostics:
+        print(
+            f"eroute-translate plan: {path} could not be read as a whole; nothing is compared",
+            file=sys.stderr,
+        )
+        return None
+    plan = make_plan(
+        wanted_policies(translation),
+        [entry.policy for entry in reading.entries],
+        {},
+        replace_foreign=arguments.replace_foreign,
     )
-
-
-def _line(change: Change, places: Mapping[PolicyKey, str], *, colour: bool) -> str:
-    policy = change.new or change.old
-    if policy is None:
-        raise ValueError("a change without a policy")
-    place = places.get(change.key, "")
-    before = "" if change.verb is not Verb.REPLACE or change.old is None else _was(change.old)
-    text = f"{GLYPHS[change.verb]} {policy_arguments(policy)}{before}"
-    if place:
-        text += f"  # {place}"
-    return f"{COLOURS[change.verb]}{text}\x1b[0m" if colour else text
-
-
-def _was(policy: Policy) -> str:
-    return f"  (was {policy.action}, priority {policy.priority})"
-
-
-def _plan_json(plan: Plan, places: Mapping[PolicyKey, str]) -> dict[str, object]:
-    def change_json(change: Change) -> dict[str, object]:
-        return {
-            "verb": change.verb.value,
-            "old": None if change.old is None else policy_json(change.old),
-            "new": None if change.new is None else policy_json(change.new),
-            "origin": places.get(change.key),
-        }
-
-    return {
-        "format": "eroute-translate-plan",
-        "version": 1,
-        "changes": [change_json(change) for change in plan.changes],
-        "conflicts": [change_json(change) for change in plan.conflicts],
-        "drifted": [policy_json(policy) for policy in plan.drifted],
-        "foreign": [
-            {"policy": policy_json(f.policy), "ours": policy_json(f.ours), "wins": f.wins}
-            for f in plan.foreign
-        ],
-        "kept": plan.kept,
-    }
+    return WholePlan(
+        plan,
+        plan_states(wanted_states(translation), (), {}),
+        firewall_changes=bool(translation.firewall),
+        places=origins(translation),
+        state_places=state_origins(translation),
+    )
 
 
 # -- apply
@@ -207,28 +202,44 @@ def _apply(arguments: argparse.Namespace) -> int:
         if pending is not None:
             print(_pending_text(pending, arguments), file=sys.stderr)
             return EXIT_STALE
-        plan, owned = _make(arguments, journal, kernel, translation)
+        plan = _make(arguments, journal, kernel, translation)
+        machine = arguments.format == "json"
         if plan.conflicts:
-            _print_plan(arguments, plan, origins(translation))
+            print_plan(plan, machine=machine)
             print(
-                "eroute-translate apply: policies of others stand where ours belong; nothing was"
-                " done. Look at them, or say --replace-foreign",
+                "eroute-translate apply: what belongs to others stands where ours belongs; nothing"
+                " was done. Look at it, or say --replace-foreign",
                 file=sys.stderr,
             )
             return EXIT_STALE
-        same_rules = bool(translation.firewall) == bool(Firewall(arguments.netns).read())
-        if plan.empty and same_rules:
-            print(f"nothing to change: {plan.kept} policies are in place")
-            return EXIT_DONE
-        if not arguments.yes and not _agreed(arguments, plan, translation):
-            return EXIT_USAGE
-        rules = render_firewall(translation)
-        return _carry_out(arguments, journal, kernel, plan, owned, rules)
+        if plan.around.unprotected and not arguments.despite_disable_xfrm:
+            for line in describe(plan.around):
+                print(f"  {line}", file=sys.stderr)
+            print(
+                "eroute-translate apply: policies would not hold on every interface; nothing was"
+                " done. --despite-disable-xfrm goes on",
+                file=sys.stderr,
+            )
+            return EXIT_FAILED
+        if plan.empty:
+            print(f"nothing to change: {plan.policies.kept} policies are in place")
+            return _persist_only(arguments, journal, translation)
+        if not arguments.yes:
+            print_plan(plan, machine=machine)
+            if not _asked("apply", f"apply these {plan.changes} changes?"):
+                return EXIT_USAGE
+        return _carry_out(arguments, journal, kernel, plan, render_firewall(translation))
 
 
-def _agreed(arguments: argparse.Namespace, plan: Plan, translation: Translation) -> bool:
-    _print_plan(arguments, plan, origins(translation))
-    return _asked("apply", f"apply these {len(plan.changes)} changes?")
+def _persist_only(arguments: argparse.Namespace, journal: Journal, translation: Translation) -> int:
+    """Save what is in place already for the next boot."""
+    if arguments.persist:
+        journal.write_saved(
+            journal.read_owned(), journal.read_owned_states(), render_firewall(translation)
+        )
+        journal.adopt_saved()
+        write_unit(arguments)
+    return EXIT_DONE
 
 
 def _asked(verb: str, question: str) -> bool:
@@ -245,8 +256,7 @@ def _carry_out(
     arguments: argparse.Namespace,
     journal: Journal,
     kernel: Channel,
-    plan: Plan,
-    owned: Mapping[PolicyKey, Policy],
+    plan: WholePlan,
     rules: str,
 ) -> int:
     dogs: list[watchdog.Watchdog] = []
@@ -260,10 +270,13 @@ def _carry_out(
             result = apply(
                 kernel,
                 journal,
-                plan,
-                owned,
+                plan.policies,
+                journal.read_owned(),
                 firewall=firewall,
                 rules=rules,
+                states=plan.states,
+                owned_states=journal.read_owned_states(),
+                persist=arguments.persist,
                 confirm_within=arguments.confirm_within,
                 progress=_Progress(),
                 started=started,
@@ -273,16 +286,39 @@ def _carry_out(
             for dog in dogs:
                 dog.in_place()
             print(f"eroute-translate apply: {error}; everything is as it was", file=sys.stderr)
+            _tell_cause(error, plan)
             return EXIT_ROLLED_BACK
         # The watchdog tries again as soon as we are gone.
         print(f"eroute-translate apply: {error}", file=sys.stderr)
+        _tell_cause(error, plan)
         for text in error.left:
             print(f"  left: {text}", file=sys.stderr)
         return EXIT_LEFT
     for dog in dogs:
         dog.in_place()
+    if arguments.persist:
+        write_unit(arguments)
     _tell_result(arguments, result)
     return EXIT_DONE
+
+
+def _tell_cause(error: BaseException, plan: WholePlan) -> None:
+    """Say where a refused policy or state came from, and what to do."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KernelError):
+            item = cause.refused if isinstance(cause, BulkError) else None
+            place = ""
+            if isinstance(item, Policy):
+                place = plan.places.get(item.key, "")
+            elif isinstance(item, State):
+                place = plan.state_places.get(item.key, "")
+            if place:
+                print(f"  it comes from {place}", file=sys.stderr)
+            if cause.hint:
+                print(f"  {cause.hint}", file=sys.stderr)
+            return
+        cause = cause.__cause__
 
 
 def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
@@ -383,15 +419,82 @@ def _rollback(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     journal = _journal(arguments)
+    kernel = _kernel(arguments)
     record = journal.read()
-    owned = journal.read_owned()
+    owned, owned_states = journal.read_owned(), journal.read_owned_states()
     if record is not None and record.phase is Phase.UNCONFIRMED:
-        owned = owned_after(record)
-    policies = [p for p in _kernel(arguments).dump() if p.direction not in SOCKET_DIRECTIONS]
+        owned, owned_states = owned_after(record), owned_states_of(record)
+    dumped = kernel.dump()
+    policies = [p for p in dumped if p.direction not in SOCKET_DIRECTIONS]
     plan = make_plan(owned.values(), policies, owned)
+    live_states = {state.key: state for state in kernel.dump_states()} if owned_states else {}
+    lost = [
+        state
+        for key, state in owned_states.items()
+        if key not in live_states or not same_state(live_states[key], state)
+    ]
+    saved = journal.read_saved() if record is None else None
     if record is not None:
         print(_pending_text(record, arguments))
     print(f"{len(owned)} policies are ours, {len(policies) - plan.kept} of others or changed")
+    if owned_states:
+        print(f"{len(owned_states)} states are ours")
     for policy in plan.drifted:
         print(f"? {policy_arguments(policy)}  (ours, but changed or removed by somebody else)")
-    return EXIT_STALE if plan.drifted or record is not None else EXIT_DONE
+    for state in lost:
+        print(f"? {name_of(state)}  (ours, but changed or removed, or its life is over)")
+    for line in describe(look_around(arguments.netns, dumped)):
+        print(f"* {line}")
+    if saved is not None:
+        agrees = {p.key: p for p in saved.policies}.keys() == owned.keys()
+        print(
+            f"the next boot installs {len(saved.policies)} policies"
+            + ("" if agrees else ", which are not those that are in place now")
+        )
+    return EXIT_STALE if plan.drifted or lost or record is not None else EXIT_DONE
+
+
+# -- restore
+
+
+def write_unit(arguments: argparse.Namespace) -> None:
+    """Have the next boot restore what was saved."""
+    program = Path(sys.argv[0]).resolve()
+    command = [str(program)]
+    if program.name == "__main__.py":
+        command = [sys.executable, "-m", str(__package__).partition(".")[0]]
+    folder = str(Path(arguments.state_folder).resolve())
+    command += ["restore", "--state-folder", folder]
+    if arguments.netns:
+        command += ["--netns", arguments.netns]
+    text = render_unit(command, folder)
+    path = install_unit(text, Path(arguments.unit_folder))
+    print(f"the next boot installs them before the network is up ({path})")
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    journal = _journal(arguments)
+    if arguments.remove:
+        there = remove_unit(Path(arguments.unit_folder))
+        with journal.locked(wait=True):
+            journal.forget_saved()
+        print("the next boot installs nothing" if there else "there was no unit to remove")
+        return EXIT_DONE
+    with journal.locked(wait=True):
+        saved = journal.read_saved()
+        if saved is None:
+            print("nothing was saved: `apply --persist` does it", file=sys.stderr)
+            return EXIT_NOTHING
+        restored = restore(
+            _kernel(arguments), journal, saved, Firewall(arguments.netns), _Progress()
+        )
+    if restored.failure:
+        print(
+            f"eroute-translate restore: {restored.failure}; what the saved policies protected or"
+            f" blocked is blocked now ({restored.blocked} policies)",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    changes = restored.result.changes if restored.result else 0
+    print(f"{changes} changes are in place")
+    return EXIT_DONE

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..mapping.algorithms import IcvLength
 from ..mapping.model import Inbound, Options, TemplateBy
 from ..net import Prefix, parse_address, parse_prefix
 from ..render import Target
@@ -99,6 +100,9 @@ def _convert(verbs: _Verbs) -> None:
     _target(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE (mode 0600)")
     parser.add_argument(
+        "--show-keys", action="store_true", help="put the keys of states into the JSON form too"
+    )
+    parser.add_argument(
         "--allow-partial",
         action="store_true",
         help="let the script run although entries are refused; their traffic is blocked where"
@@ -155,6 +159,11 @@ def _live(verbs: _Verbs) -> None:
     _input(parser)
     _target_host(parser)
     _owning(parser)
+    parser.add_argument(
+        "--against",
+        metavar="FILE",
+        help="compare with what `ip xfrm policy` printed on another host, not with this kernel",
+    )
     _mapping(parser)
     _speech(parser)
     parser = _verb(verbs, "apply", "put the policies into the kernel, all of them or none")
@@ -169,6 +178,17 @@ def _live(verbs: _Verbs) -> None:
         metavar="TIME",
         help="take everything back after TIME (90s, 5m) unless `confirm` comes",
     )
+    parser.add_argument(
+        "--persist",
+        action="store_true",
+        help="also have a systemd unit install it at each boot, before the network is up",
+    )
+    _unit_folder(parser)
+    parser.add_argument(
+        "--despite-disable-xfrm",
+        action="store_true",
+        help="go on although an interface has disable_xfrm, so that nothing is protected there",
+    )
     _mapping(parser)
     _speech(parser)
     for name, text in (
@@ -180,6 +200,21 @@ def _live(verbs: _Verbs) -> None:
         _target_host(parser)
         if name == "rollback":
             parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser = _verb(verbs, "restore", "install what apply --persist saved; the unit runs this")
+    _target_host(parser)
+    parser.add_argument(
+        "--remove", action="store_true", help="remove the unit and what is saved for the next boot"
+    )
+    _unit_folder(parser)
+
+
+def _unit_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--unit-folder",
+        default="/etc/systemd/system",
+        metavar="FOLDER",
+        help="where the unit is (default: /etc/systemd/system)",
+    )
 
 
 def _target_host(parser: argparse.ArgumentParser) -> None:
@@ -321,6 +356,14 @@ def _mapping(parser: argparse.ArgumentParser) -> None:
         help="one reqid for all templates",
     )
     group.add_argument(
+        "--icv",
+        type=IcvLength,
+        choices=list(IcvLength),
+        metavar="96|rfc",
+        help="check values of SHA-2: 96 bits, or half the hash (default: by the version that was"
+        " read, else 96)",
+    )
+    group.add_argument(
         "--mask-limit",
         type=_number(1, 65536),
         default=64,
@@ -363,4 +406,5 @@ def mapping_options(arguments: argparse.Namespace) -> Options:
         reqid=arguments.reqid,
         mask_limit=arguments.mask_limit,
         crossing_limit=arguments.crossing_limit,
+        icv=arguments.icv,
     )

@@ -48,7 +48,7 @@ def _verb(arguments: argparse.Namespace) -> int:
             from .explain import explain
 
             return explain(arguments, *read_host(arguments))
-        case "plan" | "apply" | "confirm" | "rollback" | "status":
+        case "plan" | "apply" | "confirm" | "rollback" | "status" | "restore":
             from .live import live
 
             return live(arguments)
@@ -103,7 +103,13 @@ def _convert(arguments: argparse.Namespace) -> int:
         _show(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
     translation = translate(host, mapping_options(arguments))
-    page = Page(translation, tuple(names), tuple(collector.items), arguments.allow_partial)
+    page = Page(
+        translation,
+        tuple(names),
+        tuple(collector.items),
+        arguments.allow_partial,
+        arguments.show_keys,
+    )
     if arguments.template:
         pieces = render_user_template(page, Path(arguments.template))
     else:

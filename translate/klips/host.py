@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..diagnostics import Collector, Diagnostic, Severity
+from .association import Address, Association, Group
 from .eroute import Eroute
 from .table import Listing, UnreadRow
 
@@ -24,6 +25,11 @@ class KlipsHost:
     repeats: tuple[Eroute, ...] = ()
     in_kernel_order: bool = True
     insertion_known: bool = False
+    associations: tuple[Association, ...] = ()
+    groups: tuple[Group, ...] = ()
+    version: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    local_addresses: tuple[Address, ...] = ()
 
     @property
     def rows(self) -> int:

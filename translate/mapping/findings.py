@@ -118,6 +118,11 @@ _TEXTS: Final = {
         "made by the kernel for one pair of hosts, with a wrong mask; carried for the pair",
         "",
     ),
+    "ET244": (
+        _ERROR,
+        "the group is an IP-in-IP header alone: it protects nothing and is no policy of XFRM",
+        "make a tunnel interface: ip link add ... type ipip local ... remote ...",
+    ),
     "ET304": (
         _NOTE,
         "KLIPS compared ports of TCP and UDP alone, so that no packet ever reached this eroute;"

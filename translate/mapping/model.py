@@ -10,6 +10,7 @@ from ..klips.eroute import Eroute
 from ..klips.said import SA_INT
 from ..net import IPPROTO_ESP, Prefix, Selector
 from ..xfrm.model import Direction, Mode, Policy, Template
+from .algorithms import IcvLength
 
 POLICIES_PER_PLACE: Final = 2
 """Priorities taken by one eroute: its exemptions first, then the eroute itself."""
@@ -66,7 +67,7 @@ class Options:
     names none, protocols from the inside out.  ``bypass`` are networks that were never routed
     into ipsecN; ``routed`` are destinations that were, where KLIPS dropped what no eroute
     covered.  The band of priorities starts at ``priority_base``; reqids at ``reqid_base``, or
-    one ``reqid`` for all.
+    one ``reqid`` for all.  ``icv`` overrides what the version tells of SHA-2 check values.
     """
 
     local: tuple[tuple[int, int], ...] = ()
@@ -81,6 +82,7 @@ class Options:
     reqid: int | None = None
     mask_limit: int = 64
     crossing_limit: int = 200_000
+    icv: IcvLength | None = None
 
 
 class Shield(NamedTuple):

@@ -79,7 +79,17 @@ GROUP: Final = Rule(
     tested="tests/unit/test_mapping.py",
 )
 
-RULES: Final = (TUNNEL, TUNNEL_ASSUMED, TRANSPORT, COMPRESSION, GROUP)
+BARE_TUNNEL: Final = Rule(
+    name="bare-tunnel",
+    eroute="tun… whose group is known to hold nothing else",
+    klips="Puts the packet into an IP header to edst and sends that in clear.",
+    xfrm="Refused: the script stops. With --allow-partial an out policy that blocks.",
+    difference="The traffic is blocked until a tunnel interface carries it.",
+    reason="IP-in-IP is no transform of XFRM; a tunnel interface (ip link … type ipip) does it.",
+    tested="tests/unit/test_associations.py",
+)
+
+RULES: Final = (TUNNEL, TUNNEL_ASSUMED, TRANSPORT, COMPRESSION, GROUP, BARE_TUNNEL)
 
 _ORDER: Final = (IPPROTO_COMP, IPPROTO_ESP, IPPROTO_AH)
 
@@ -128,8 +138,19 @@ class Protection:
             number = self.reqids[saids] = self.options.reqid_base + 1 + len(self.reqids)
         return number
 
-    def treatment(self, saids: tuple[Said, ...], family: int, *, mirrors_itself: bool) -> Treatment:
+    def treatment(
+        self,
+        saids: tuple[Said, ...],
+        family: int,
+        *,
+        mirrors_itself: bool,
+        source: int = 0,
+        bare: bool = False,
+    ) -> Treatment:
         """The treatment of an eroute to this group.
+
+        ``source`` is the outer source of its associations where it is known, 0 elsewhere;
+        ``bare`` tells that the group is known to be an IP-in-IP header alone.
 
         ``mirrors_itself`` tells that the selector and its mirror image meet: then packets that
         set out from here match the inbound policies too, which must not ask for protection.
@@ -139,28 +160,25 @@ class Protection:
             saids[0][2],
             family,
             mirrors_itself,
+            source,
+            bare,
         )
         known = self._kinds.get(key)
         if known is None:
-            known = self._kinds[key] = self._make(saids, family, mirrors_itself)
+            known = self._kinds[key] = self._make(saids, family, mirrors_itself, source, bare)
         return known
 
-    def _make(self, saids: tuple[Said, ...], family: int, mirrors_itself: bool) -> Treatment:
+    def _make(
+        self, saids: tuple[Said, ...], family: int, mirrors_itself: bool, source: int, bare: bool
+    ) -> Treatment:
         group = take_apart(saids, self.options.assume)
+        if bare:
+            return _refusal(BARE_TUNNEL, "ET244", "ET222")
         if group is None or (group.tunnel is None and saids[0].family != family):
-            return Treatment(
-                Kind.REFUSED.value,
-                GROUP.name,
-                BLOCK,
-                (),
-                False,
-                False,
-                Weight.BLOCK,
-                ("ET217", "ET222"),
-            )
+            return _refusal(GROUP, "ET217", "ET222")
         strict = self.options.inbound is Inbound.STRICT
         tunnelled = group.tunnel is not None
-        local = self.local.get(saids[0].family, 0) if tunnelled else 0
+        local = (source or self.local.get(saids[0].family, 0)) if tunnelled else 0
         steps = tuple(
             Step(
                 protocol,
@@ -206,6 +224,10 @@ class Protection:
         if group.tunnel is not None:
             return TUNNEL
         return COMPRESSION if group.protocols == (IPPROTO_COMP,) else TRANSPORT
+
+
+def _refusal(rule: Rule, *codes: str) -> Treatment:
+    return Treatment(Kind.REFUSED.value, rule.name, BLOCK, (), False, False, Weight.BLOCK, codes)
 
 
 def describe(saids: Sequence[Said]) -> str:

@@ -13,10 +13,12 @@ from ..diagnostics import Diagnostic
 from ..klips.eroute import SOURCE_BYTE_8, Eroute, Form
 from ..klips.host import KlipsHost
 from ..klips.lookup import row_of
-from ..klips.said import SA_INT, SPI_HOLD, SPI_PASS, SPI_REJECT
+from ..klips.said import SA_INT, SA_IPIP, SPI_HOLD, SPI_PASS, SPI_REJECT
 from ..net import ALL_ONES, IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
 from ..xfrm.model import FirewallRule, Policy
 from . import findings
+from .association_findings import association_findings
+from .associations import Carried, carry_associations
 from .collisions import places, without_collisions
 from .exemptions import discovery_shields, ike_shields, intersection, uncovered_shields
 from .masks import HOLES, around, host_pair, is_kernel_hold, prefix_count, without_holes
@@ -47,7 +49,8 @@ class Translation:
     """The whole result.
 
     ``outcomes`` stand in the order of the input.  ``extra`` are policies that come from options,
-    not from eroutes.  ``firewall`` are the rules beside the policies, in their order.
+    not from eroutes.  ``firewall`` are the rules beside the policies, in their order.  ``states``
+    are the associations and what became of each.
     """
 
     host: KlipsHost
@@ -58,6 +61,7 @@ class Translation:
     findings: tuple[Diagnostic, ...]
     disputes: tuple[Dispute, ...]
     last_priority: int
+    states: tuple[Carried, ...] = ()
 
     @property
     def band(self) -> tuple[int, int]:
@@ -148,10 +152,12 @@ def translate(host: KlipsHost, options: Options) -> Translation:
     bypass = _bypass_flows(options)
     outcomes = without_collisions(outcomes, precedence.order, bypass)
     last = first + POLICIES_PER_PLACE * (len(outcomes) + len(options.routed))
+    states = carry_associations(host, outcomes, options)
     found = [
         *findings.limits(options, last, mapper.protection.reqids),
         *precedence.findings,
         *findings.summaries(outcomes, options),
+        *association_findings(states),
     ]
     return Translation(
         host,
@@ -162,6 +168,7 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         tuple(found),
         tuple(precedence.disputes),
         last,
+        states,
     )
 
 
@@ -178,6 +185,13 @@ class _Mapper:
         self.holes = _holes(host)
         self.trap_reqid = options.reqid_base if options.reqid is None else options.reqid
         self.shunts = shunt_treatments(options.inbound, reject_rule=options.reject_rule)
+        self.sources = {
+            association.said: association.source[1]
+            for association in host.associations
+            if association.source is not None
+        }
+        grouped = bool(host.groups)
+        self.bare = {a.said for a in host.associations if grouped and a.said.protocol == SA_IPIP}
 
     def draft(self, eroute: Eroute) -> _Draft:
         """The treatment and the selectors, before anything is known of other eroutes."""
@@ -232,7 +246,13 @@ class _Mapper:
         mirrors = not (source[1] ^ destination[1]) & source[2] & destination[2]
         if mirrors:
             mirrors = self._mirrors_itself(selector)
-        treatment = self.protection.treatment(saids, family, mirrors_itself=mirrors)
+        treatment = self.protection.treatment(
+            saids,
+            family,
+            mirrors_itself=mirrors,
+            source=self.sources.get(said, 0),
+            bare=len(saids) == 1 and said in self.bare,
+        )
         if treatment[4] and not treatment[5]:
             # Transport mode writes no new destination: the SA is for edst, the packet goes on to
             # wherever it was going.

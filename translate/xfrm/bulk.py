@@ -23,7 +23,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol, Self, TypeVar
 
 from .errors import NO_XFRM, KernelError, hint_for, reason
-from .model import Policy
+from .model import Policy, State
+from .state_wire import (
+    decode_states,
+    encode_state_dump,
+    encode_state_removals,
+    encode_states,
+    name_of,
+)
 from .wire import (
     HEADER,
     NLM_F_ACK,
@@ -197,11 +204,23 @@ class Report:
 
 
 class BulkError(KernelError):
-    """A run of messages was not carried out as a whole; ``report`` says how far it came."""
+    """A run of messages was not carried out as a whole; ``report`` says how far it came.
 
-    def __init__(self, number: int, asked: str, report: Report, text: str, hint: str) -> None:
+    ``refused`` is the first policy or state that the kernel refused, if it was that.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        asked: str,
+        report: Report,
+        text: str,
+        hint: str,
+        refused: Policy | State | None = None,
+    ) -> None:
         super().__init__(number, asked, text, hint)
         self.report = report
+        self.refused = refused
 
     def __str__(self) -> str:
         report = self.report
@@ -355,8 +374,8 @@ class Channel:
         """The datagrams of a dump, as they came: for what :class:`Policy` has no room for."""
         return list(self._dump())
 
-    def _dump(self) -> Iterator[bytes]:
-        """Read all policies.
+    def _dump(self, request: Callable[[int], bytes] = encode_dump) -> Iterator[bytes]:
+        """Read all policies, or what else ``request`` asks for.
 
         Those that are installed meanwhile are missed: they stand in front of the place that the
         kernel has come to (net/xfrm/xfrm_policy.c:xfrm_policy_walk).
@@ -364,7 +383,7 @@ class Channel:
         try:
             self._finish_dump()
             sequence = self._take(1)
-            self._send(encode_dump(sequence))
+            self._send(request(sequence))
             self._dumping = sequence
             yield from self._answers_of_dump(sequence)
         except _BrokenError as error:
@@ -376,6 +395,54 @@ class Channel:
             for _ in self._answers_of_dump(self._dumping):
                 pass
 
+    # ---- states
+
+    def install_states(self, states: Sequence[State]) -> None:
+        """Create states; one that is there already is an error, EEXIST.
+
+        Raises :class:`BulkError` with the state, and the algorithm or module that is missing, in
+        its text; no key is in it.
+        """
+        self._states("add", states, encode_states)
+
+    def remove_states(self, states: Sequence[State]) -> None:
+        """Remove states; a missing one is an error, ESRCH."""
+        self._states("remove", states, encode_state_removals)
+
+    def _states(
+        self,
+        verb: str,
+        states: Sequence[State],
+        encode: Callable[[Sequence[State], int], Sequence[bytes]],
+    ) -> None:
+        report = self.run(states, encode, asked=verb, noun="states")
+        if report.complete:
+            return
+        first = report.failures[0]
+        state = states[first.index]
+        algorithms = {"comp": state.compression}
+        if state.encryption is not None:
+            algorithms["crypt"] = algorithms["aead"] = state.encryption.name
+        if state.authentication is not None:
+            algorithms["auth"] = algorithms["auth_trunc"] = state.authentication.name
+        hint = hint_for(
+            first.errno,
+            first.text,
+            protocol=state.protocol,
+            family=state.family,
+            algorithms=algorithms,
+        )
+        raise BulkError(
+            first.errno, f"{verb} the {name_of(state)}", report, first.text, hint, state
+        )
+
+    def dump_states(self) -> list[State]:
+        """All states of the namespace, larval ones left out."""
+        found: list[State] = []
+        for data in self._dump(encode_state_dump):
+            found += decode_states(data)
+        return found
+
     # ---- messages
 
     def run(
@@ -386,6 +453,7 @@ class Channel:
         asked: str,
         stop: bool = True,
         lane: Callable[[T], str] | None = None,
+        noun: str = "policies",
     ) -> Report:
         """Send a message for each item, in blocks.
 
@@ -417,8 +485,8 @@ class Channel:
         except _BrokenError as error:
             report = Report(total, at, sent, tuple(failures))
             hint = hint_for(error.number)
-            noun = f"{asked} {total} policies"
-            raise BulkError(error.number, noun, report, str(error), hint) from error
+            what = f"{asked} {total} {noun}"
+            raise BulkError(error.number, what, report, str(error), hint) from error
         return Report(total, at, sent, tuple(failures))
 
     def _take(self, count: int) -> int:
@@ -502,7 +570,7 @@ class Channel:
                     return
 
 
-_LIST: Final = "list all policies"
+_LIST: Final = "list what the kernel has"
 
 
 def _may_end(data: bytes, sequence: int) -> bool:
@@ -554,4 +622,4 @@ def _require(verb: str, policies: Sequence[Policy], report: Report) -> None:
     policy = policies[first.index]
     asked = f"{verb} the policy {policy.selector} {policy.direction}"
     hint = hint_for(first.errno, first.text)
-    raise BulkError(first.errno, asked, report, first.text, hint)
+    raise BulkError(first.errno, asked, report, first.text, hint, policy)

@@ -149,6 +149,14 @@ class UdpEncapsulation(NamedTuple):
     destination_port: int
 
 
+class Replay(NamedTuple):
+    """Sequence numbers: the last one sent, the last one received, and the window below it."""
+
+    sent: int = 0
+    received: int = 0
+    bitmap: int = 0
+
+
 class State(NamedTuple):
     """One entry of the security association database.
 
@@ -176,6 +184,7 @@ class State(NamedTuple):
     encapsulation: UdpEncapsulation | None = None
     mark: tuple[int, int] = (0, 0)
     if_id: int = 0
+    replay: Replay = Replay()
 
     @property
     def key(self) -> StateKey:

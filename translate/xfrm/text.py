@@ -151,7 +151,7 @@ def policy_arguments(policy: Policy, device: str = "", *, numeric: bool = False)
     if source[0] != destination[0]:
         raise ValueError("source and destination are of two address families")
     if protocol or source_port or destination_port or port_masks or ifindex or device:
-        rest = _selector_rest(
+        rest = selector_rest(
             protocol, source_port, destination_port, port_masks, ifindex, device, numeric
         )
     else:
@@ -184,7 +184,7 @@ def key_arguments(policy: Policy, device: str = "", *, numeric: bool = False) ->
     value, mask = policy.mark
     if mask and not value & mask:
         raise ValueError(f"ip xfrm policy delete cannot name the mark 0/{mask:#x}")
-    rest = _selector_rest(*selector[2:], policy.port_masks, policy.ifindex, device, numeric)
+    rest = selector_rest(*selector[2:], policy.port_masks, policy.ifindex, device, numeric)
     return (
         f"src {PREFIX_TEXTS[selector.source]} dst {PREFIX_TEXTS[selector.destination]}"
         f"{rest}{_direction(policy.direction)}"
@@ -246,7 +246,7 @@ def _key_rest(mark: tuple[int, int], if_id: int, ptype: str) -> str:
 
 
 @lru_cache(maxsize=1 << 12)
-def _selector_rest(
+def selector_rest(
     protocol: int,
     source_port: int,
     destination_port: int,

@@ -1,0 +1,163 @@
+"""What a reboot needs, what else decides in a namespace, and plans against other hosts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.netns.spaces import inside, ip
+from tests.netns.test_apply import OTHER, TABLE, Host, host
+
+__all__ = ["host"]
+
+pytestmark = pytest.mark.kernel
+
+
+def unit_folder(host: Host) -> Path:
+    return host.folder / "units"
+
+
+def persist(host: Host, table: str = TABLE) -> list[str]:
+    code, text = host.run(
+        "apply", "--yes", "--persist", "--unit-folder", str(unit_folder(host)), table=table
+    )
+    assert code == 0, text
+    return host.policies()
+
+
+def reboot(host: Host) -> None:
+    """A namespace of the same name, as empty as a kernel after its start."""
+    subprocess.run(["ip", "netns", "del", host.name], check=True)
+    subprocess.run(["ip", "netns", "add", host.name], check=True)
+
+
+def test_a_reboot_restores_what_was_saved(host: Host) -> None:
+    first, rules = persist(host), host.rules()
+    unit = (unit_folder(host) / "eroute-translate.service").read_text(encoding="utf-8")
+    assert (unit_folder(host) / "sysinit.target.wants/eroute-translate.service").is_symlink()
+    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    words = [word.strip('"') for word in command.removeprefix("ExecStart=").split()]
+    assert words[-2:] == ["--netns", host.name]
+    reboot(host)
+    assert host.policies() == []
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert host.policies() == first
+    assert host.rules() == rules
+    code, text = host.run("status")
+    assert (code, "the next boot installs" in text) == (0, True)
+    assert host.run("restore")[0] == 0
+    assert host.policies() == first
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_reads_the_unit(host: Host) -> None:
+    persist(host)
+    unit = unit_folder(host) / "eroute-translate.service"
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_what_is_confirmed_is_saved(host: Host) -> None:
+    words = ("apply", "--yes", "--persist", "--unit-folder", str(unit_folder(host)))
+    assert host.run(*words, "--confirm-within", "60s", table=TABLE)[0] == 0
+    assert host.run("rollback", "--yes")[0] == 0
+    reboot(host)
+    assert host.run("restore")[0] == 3
+    assert host.policies() == []
+
+
+def test_a_restore_that_fails_blocks(host: Host) -> None:
+    persist(host)
+    reboot(host)
+    # Somebody took the place of one of ours before the unit ran.
+    taken = "src 172.31.252.0/24 dst 192.168.7.0/24 dir out priority 7"
+    ip(host.name, "xfrm", "policy", "add", *taken.split())
+    code, text = host.run("restore")
+    assert code == 1
+    assert "is blocked now" in text
+    lines = [line for line in host.policies() if "priority 7 " not in line]
+    assert lines
+    assert all("action block" in line for line in lines)
+    # The way out: look, decide, apply again.
+    assert host.run("apply", "--yes", "--replace-foreign", table=TABLE)[0] == 0
+    assert any("tmpl" in line for line in host.policies())
+
+
+def test_nothing_is_installed_once_it_is_removed(host: Host) -> None:
+    first = persist(host)
+    assert host.run("restore", "--remove", "--unit-folder", str(unit_folder(host)))[0] == 0
+    assert host.policies() == first
+    assert list(unit_folder(host).rglob("*.service")) == []
+    reboot(host)
+    assert host.run("restore")[0] == 3
+
+
+def test_a_damaged_file_is_told_and_nothing_is_installed(host: Host) -> None:
+    persist(host)
+    saved = host.folder / "state" / f"netns-{host.name}" / "saved"
+    saved.write_bytes(saved.read_bytes()[:-3])
+    reboot(host)
+    code, text = host.run("restore")
+    assert (code, "checksum" in text) == (1, True)
+
+
+def test_disable_xfrm_stops_apply(host: Host) -> None:
+    ip(host.name, "link", "add", "d0", "type", "veth", "peer", "name", "d1")
+    switch = Path("/proc/sys/net/ipv4/conf/d0/disable_xfrm")
+    inside(host.name, lambda: switch.write_text("1"))
+    code, text = host.run("plan", table=TABLE)
+    assert (code, "disable_xfrm is set on d0" in text) == (10, True)
+    code, text = host.run("apply", "--yes", table=TABLE)
+    assert (code, "--despite-disable-xfrm" in text) == (1, True)
+    assert host.policies() == []
+    assert host.run("apply", "--yes", "--despite-disable-xfrm", table=TABLE)[0] == 0
+
+
+def test_what_else_decides_is_told(host: Host) -> None:
+    ip(host.name, *["xfrm", "policy", "setdefault", "out", "block"])
+    listener = inside(host.name, lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 6))
+    listener.bind((0, 1))
+    code, text = host.run("plan", "--format", "json", table=TABLE)
+    assert code == 10
+    around = json.JSONDecoder().raw_decode(text[text.index("{\n") :])[0]["surroundings"]
+    assert around["defaults"]["out"] == "block"
+    assert [found["way"] for found in around["listeners"]] == ["NETLINK_XFRM"]
+    listener.close()
+    text = host.run("plan", table=TABLE)[1]
+    assert "setdefault: packets without a policy are dropped (out)" in text
+    assert "NETLINK_XFRM" not in text
+
+
+def test_a_plan_against_the_text_of_another_host(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    text = host.folder / "policies.txt"
+    text.write_text(ip(host.name, "xfrm", "policy"), encoding="ascii")
+    code, same = host.run("plan", "--no-reject-rule", "--against", str(text), table=TABLE)
+    assert (code, "0 to add, 0 to replace, 0 to remove" in same) == (0, True)
+    code, other = host.run("plan", "--against", str(text), table=OTHER)
+    assert code == 15
+    assert "in conflict" in other
+    text.write_text("src 10.0.0.0/8 dst nowhere dir out\n", encoding="ascii")
+    code, bad = host.run("plan", "--against", str(text), table=TABLE)
+    assert (code, "nothing is compared" in bad) == (1, True)
+
+
+def test_changed_firewall_rules_alone_are_a_change(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    subprocess.run(["ip", "netns", "exec", host.name, "nft", "flush", "ruleset"], check=True)
+    code, text = host.run("plan", table=TABLE)
+    assert (code, "table inet eroute_translate" in text) == (10, True)
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    assert "reject" in host.rules()
+    assert host.run("plan", table=TABLE)[0] == 0

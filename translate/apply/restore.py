@@ -1,0 +1,78 @@
+"""What a reboot needs: the policies that were saved, installed before the network is up.
+
+A gateway that starts without its policies sends in clear.  So when they cannot be installed as
+they were, everything that they protected or blocked is blocked instead, and the failure is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..xfrm.errors import KernelError
+from ..xfrm.model import Policy, PolicyKey
+from .firewall import FirewallError
+from .journal import Journal, JournalError, Saved
+from .order import passes
+from .plan import make_plan
+from .states import plan_states
+from .transaction import ApplyError, Kernel, Result, Table, apply, roll_back
+
+
+class Restored(NamedTuple):
+    """``failure`` is empty when all is in place; else ``blocked`` policies stand in its stead."""
+
+    result: Result | None
+    failure: str = ""
+    blocked: int = 0
+
+
+def restore(
+    kernel: Kernel,
+    journal: Journal,
+    saved: Saved,
+    firewall: Table,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Restored:
+    """Install what was saved.  The lock must be held.
+
+    Raises :class:`KernelError` or :class:`JournalError` when not even blocking was possible.
+    """
+    try:
+        record = journal.read()
+        if record is not None:
+            roll_back(kernel, journal, record, firewall)
+        owned, owned_states = journal.read_owned(), journal.read_owned_states()
+        plan = make_plan(saved.policies, kernel.dump(), owned)
+        live = kernel.dump_states() if saved.states else []
+        states = plan_states(saved.states, live, owned_states)
+        taken = len(plan.conflicts) + len(states.conflicts)
+        if taken:
+            raise ApplyError(f"{taken} places are taken by others", rolled_back=True)
+        result = apply(
+            kernel,
+            journal,
+            plan,
+            owned,
+            firewall=firewall,
+            rules=saved.firewall,
+            states=states,
+            owned_states=owned_states,
+            progress=progress,
+        )
+    except (ApplyError, KernelError, JournalError, FirewallError, ValueError, OSError) as error:
+        return Restored(None, str(error), _block(kernel, journal, saved))
+    return Restored(result)
+
+
+def _block(kernel: Kernel, journal: Journal, saved: Saved) -> int:
+    """Block what the saved policies protected or blocked, but for the places of others."""
+    there = {policy.key for policy in kernel.dump()}
+    ours: dict[PolicyKey, Policy] = {
+        policy.key: policy._replace(action="block", templates=())
+        for policy in saved.policies
+        if not passes(policy) and policy.key not in there
+    }
+    kernel.install(list(ours.values()))
+    journal.write_owned(ours)
+    return len(ours)
