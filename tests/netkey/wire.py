@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class Packet:
     source_port: int | None = None
     target_port: int | None = None
     inner: Packet | None = None
+    tos: int = 0
+    """The TOS octet or traffic class."""
+    dont_fragment: bool = False
 
     @property
     def is_housekeeping(self) -> bool:
@@ -95,15 +98,16 @@ def read(data: bytes, *, outgoing: bool = False) -> Packet:
         header = (data[0] & 15) * 4
         length = int.from_bytes(data[2:4], "big")
         source, target = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
-        protocol = data[9]
-        later_fragment = bool(int.from_bytes(data[6:8], "big") & 0x1FFF)
+        protocol, tos = data[9], data[1]
+        flags = int.from_bytes(data[6:8], "big")
+        later_fragment, dont_fragment = bool(flags & 0x1FFF), bool(flags & 0x4000)
     else:
         header = 40
         length = 40 + int.from_bytes(data[4:6], "big")
         source = socket.inet_ntop(socket.AF_INET6, data[8:24])
         target = socket.inet_ntop(socket.AF_INET6, data[24:40])
-        protocol = data[6]
-        later_fragment = False
+        protocol, tos = data[6], int.from_bytes(data[:2], "big") >> 4 & 0xFF
+        later_fragment = dont_fragment = False
         while protocol in _EXTENSIONS or protocol == _FRAGMENT:
             size = 8
             if protocol == _FRAGMENT:
@@ -114,7 +118,8 @@ def read(data: bytes, *, outgoing: bool = False) -> Packet:
                 size += data[header + 1] * 8
             protocol = data[header]
             header += size
-    return _above(source, target, protocol, length, data[header:length], outgoing, later_fragment)
+    packet = _above(source, target, protocol, length, data[header:length], outgoing, later_fragment)
+    return replace(packet, tos=tos, dont_fragment=dont_fragment)
 
 
 def _above(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -149,7 +150,7 @@ def test_the_version_tells_the_check_value(version: str, expected: IcvLength | N
     ],
 )
 def test_check_values_of_sha2(version: str, option: IcvLength | None, bits: int) -> None:
-    sha2 = {"authentication": "sha2_256", "authentication_key": Secret(bytes(32))}
+    sha2: dict[str, Any] = {"authentication": "sha2_256", "authentication_key": Secret(bytes(32))}
     out = esp("esp0x2001@198.51.100.1", **sha2)
     translation = translate(host(TUNNEL[0], out, version=version), Options(icv=option))
     found = states(translation)[0].authentication
@@ -191,7 +192,7 @@ def test_ah_is_always_cut_to_96_bits() -> None:
         ({"source": None, "inbound": True}, "source address is not known"),
     ],
 )
-def test_what_cannot_be_carried_is_refused(change: dict[str, object], reason: str) -> None:
+def test_what_cannot_be_carried_is_refused(change: dict[str, Any], reason: str) -> None:
     bad = esp("esp0x2001@198.51.100.1", **change)
     translation = translate(host(bad, groups=()), Options())
     (carried,) = translation.states
