@@ -37,6 +37,20 @@ class FakeKernel:
             self.policies[policy.key] = policy
             self.watch()
 
+    def exchange(self, changes: Sequence[tuple[Policy | None, Policy | None]]) -> None:
+        for old, new in changes:
+            self._message()
+            policy = new or old
+            assert policy is not None
+            present = self.policies.get(policy.key)
+            if (present is None) != (old is None) or (present and old and present != old):
+                raise Fault("changed by somebody else")
+            if new is None:
+                del self.policies[policy.key]
+            else:
+                self.policies[policy.key] = new
+            self.watch()
+
     def remove(self, policies: Sequence[Policy]) -> None:
         for policy in policies:
             self._message()

@@ -168,7 +168,7 @@ def test_somebody_elses_change_of_a_state_is_left_alone(journal: Journal) -> Non
     kernel.states[theirs.key] = theirs
     record = journal.read()
     assert record is not None
-    with journal.locked(), pytest.raises(ApplyError, match="could not finish") as caught:
+    with journal.locked(), pytest.raises(ApplyError, match="is over") as caught:
         roll_back(kernel, journal, record, FakeFirewall())
     assert "spi 0x1" in caught.value.left[0]
     assert list(kernel.states.values()) == [theirs]

@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -195,6 +195,14 @@ class Journal:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise self._damaged(self._transaction, repr(error)) from None
 
+    def stamp(self) -> tuple[int, int, int] | None:
+        """What tells whether the transaction was written since; ``None`` when there is none."""
+        try:
+            found = self._transaction.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
     def forget(self) -> None:
         """The transaction is over."""
         try:
@@ -306,6 +314,9 @@ class Journal:
             beside.replace(path)
             self._sync_folder()
         except OSError as error:
+            # On a full disk what was begun is in the way of what comes next.
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
             raise JournalError(f"cannot write {path}: {error.strerror}") from None
 
     def _load(self, path: Path) -> dict[str, Any] | None:
@@ -323,7 +334,10 @@ class Journal:
             raise JournalError(f"{path} was written by another version of eroute-translate")
         if hashlib.sha256(body).hexdigest().encode() != words[2]:
             raise self._damaged(path, "its checksum is wrong")
-        document = json.loads(body)
+        try:
+            document = json.loads(body)
+        except ValueError as error:
+            raise self._damaged(path, str(error)) from None
         if not isinstance(document, dict):
             raise self._damaged(path, "it holds no record")
         return document
@@ -360,7 +374,10 @@ def life_of(netns: str | None) -> str:
     path = Path("/proc/self/ns/net") if netns is None else Path("/run/netns", netns)
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {path.stat().st_ino}"
+        found = path.stat()
+        # Numbers of namespaces are used again; the inode of a named one is made with its name.
+        made = "" if netns is None else f" {found.st_ctime_ns}"
+        return f"{boot} {found.st_ino}{made}"
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror}") from None
 
@@ -382,13 +399,13 @@ def _change_in(item: list[Any]) -> Change:
 
 def _policy_out(policy: Policy) -> list[object]:
     """A policy as nested lists of numbers and strings; NamedTuples are lists to JSON."""
-    return list(policy)
+    return [*policy[:-1], policy.octets.hex()]
 
 
 def _policy_in(item: list[Any]) -> Policy:
-    direction, selector, priority, action, templates, mark, if_id, masks, *rest = item
+    direction, selector, priority, action, templates, mark, if_id, masks, *key, octets = item
     source, destination, protocol, source_port, destination_port = selector
-    return Policy(
+    policy = Policy(
         direction,
         Selector(Prefix(*source), Prefix(*destination), protocol, source_port, destination_port),
         priority,
@@ -397,8 +414,9 @@ def _policy_in(item: list[Any]) -> Policy:
         (mark[0], mark[1]),
         if_id,
         None if masks is None else (masks[0], masks[1]),
-        *rest,
+        *key,  # interface, index, type and user
     )
+    return policy._replace(octets=bytes.fromhex(octets))
 
 
 def _everything_out(

@@ -49,8 +49,9 @@ class Foreign(NamedTuple):
 class Plan:
     """Changes in no particular order; see :mod:`.order` for that.
 
-    ``conflicts`` are wanted policies whose place is taken by a foreign one.  ``drifted`` are
-    policies of ours that somebody changed or removed since we installed them.  ``kept`` counts
+    ``conflicts`` are changes that would touch a foreign policy: one in the place of a wanted one,
+    or one that was ours until somebody else changed it.  ``drifted`` are policies of ours that
+    somebody changed or removed since we installed them.  ``kept`` counts
     those that are in place already, ``adopted`` those of them that we did not install.
     """
 
@@ -68,8 +69,13 @@ class Plan:
 
 
 def same(one: Policy, other: Policy) -> bool:
-    """Whether two policies of one key say the same: priority, action and templates."""
-    return one[2] == other[2] and one[3] == other[3] and one[4] == other[4]
+    """Whether two policies of one key say the same: priority, action, templates, and the rest."""
+    return (
+        one[2] == other[2]
+        and one[3] == other[3]
+        and one[4] == other[4]
+        and one.octets == other.octets
+    )
 
 
 def make_plan(
@@ -103,7 +109,7 @@ def make_plan(
         elif same(old, new):
             kept += 1
             adopted += key not in owned
-        elif key in owned or replace_foreign:
+        elif replace_foreign or (key in owned and same(old, owned[key])):
             changes.append(Change(Verb.REPLACE, key, old, new))
         else:
             conflicts.append(Change(Verb.REPLACE, key, old, new))
@@ -113,7 +119,8 @@ def make_plan(
         if present is None or not same(present, recorded):
             drifted.append(recorded)
         if present is not None and key not in wanted_by_key:
-            changes.append(Change(Verb.REMOVE, key, present, None))
+            ours = replace_foreign or same(present, recorded)
+            (changes if ours else conflicts).append(Change(Verb.REMOVE, key, present, None))
     foreign = _foreign(
         wanted_by_key,
         [p for k, p in live_by_key.items() if k not in owned and k not in wanted_by_key],

@@ -9,15 +9,18 @@ signals included, leads back to what was there.  A process of its own watches ov
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
-from .journal import Journal, Phase, Record
+from .journal import Journal, JournalError, Phase, Record
 from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
 from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
 from .states import (
@@ -37,6 +40,9 @@ class Kernel(Protocol):
 
     def dump(self) -> list[Policy]:
         """All policies, with the index of each."""
+
+    def exchange(self, changes: Sequence[tuple[Policy | None, Policy | None]]) -> None:
+        """Add, replace or remove, old and new of each; never what is not as ``old`` says."""
 
     def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:
         """Create or replace policies; with ``seconds`` the kernel removes them after that time."""
@@ -85,6 +91,9 @@ class Result:
     deadline: float
 
 
+TRIES: Final = 5
+"""How often a rollback looks again when somebody else changes policies under its hands."""
+
 BLOCK: Final = 512
 """Changes handed to the kernel at once; progress is told after each."""
 
@@ -103,16 +112,17 @@ def apply(
     confirm_within: float = 0.0,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     started: Callable[[Record], None] = lambda _record: None,
+    connect: Callable[[], Kernel] | None = None,
 ) -> Result:
     """Carry a plan out.  The lock must be held.
 
     With ``persist`` the result is also saved for the next boot, once it is final.
 
     ``started`` is called before anything is written or the kernel is told; it starts the watchdog.
-    Raises :class:`ApplyError`, or what ``started`` and the journal raise while nothing has been
-    changed.
+    ``connect`` opens a connection for the rollback when the one at hand is lost.  Raises
+    :class:`ApplyError`, or what ``started`` and the journal raise while nothing has been changed.
     """
-    steps = in_order(plan.changes)
+    steps = in_order(_still_true(kernel, plan.changes))
     deadline = time.time() + confirm_within if confirm_within else 0.0
     record = Record(
         f"{os.getpid()}-{time.time_ns()}",
@@ -131,7 +141,13 @@ def apply(
     )
     # The watchdog is there before the record: one that finds no record has nothing to do.
     started(record)
-    journal.write(record)
+    try:
+        journal.write(record)
+    except JournalError:
+        journal.forget()  # it may be there, if only the folder could not be synced
+        raise
+    except BaseException as error:  # noqa: BLE001 - a signal
+        _back(kernel, journal, record, firewall, error, connect)
     try:
         if steps.guard:
             kernel.install(steps.guard, seconds=GUARD_SECONDS)
@@ -148,7 +164,7 @@ def apply(
         else:
             commit(journal, record)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
-        _back(kernel, journal, record, firewall, error)
+        _back(kernel, journal, record, firewall, error, connect)
     return Result(record.identity, len(steps.steps) + len(states.changes), deadline)
 
 
@@ -189,13 +205,49 @@ def roll_back(
     """Take a transaction back, however far it came; return the number of changes.
 
     The lock must be held.  Policies that somebody else changed meanwhile are left alone and named
-    in :class:`ApplyError`.  After a reboot there is nothing to take back.
+    in :class:`ApplyError`, and the transaction is over all the same.  After a reboot there is
+    nothing to take back.  Any other error leaves the record, for another try.
     """
     if record.boot != journal.boot:
         journal.forget()
         return 0
-    journal.write(replace(record, phase=Phase.ROLLING_BACK))
-    live = _by_key(kernel.dump())
+    # The record as it is serves as well, where the disk is full.
+    with suppress(JournalError):
+        journal.write(replace(record, phase=Phase.ROLLING_BACK))
+    count = 0
+    for attempt in range(1, TRIES + 1):
+        changes, left = _what_to_take_back(record, kernel.dump())
+        states, lost = way_back(kernel, record.states)
+        left += lost
+        steps = in_order(changes)
+        try:
+            if steps.guard:
+                kernel.install(steps.guard, seconds=GUARD_SECONDS)
+            install_before(kernel, states)
+            _carry_out(kernel, steps.steps, progress)
+            remove_after(kernel, states)
+            _check(kernel, steps.steps)
+        except (ApplyError, KernelError) as error:
+            if attempt == TRIES or not _is_of_others(error):
+                raise
+            continue
+        count = len(changes) + len(states)
+        break
+    firewall.load(record.firewall_before)
+    _remove_guards(kernel)
+    _restore_owned(journal, record)
+    journal.discard_saved()
+    journal.forget()
+    if left:
+        raise ApplyError("the rollback is over, but", rolled_back=False, left=left)
+    return count
+
+
+def _what_to_take_back(
+    record: Record, present_policies: Iterable[Policy]
+) -> tuple[list[Change], list[str]]:
+    """The changes that lead back from what is there, and in words what others changed."""
+    live = _by_key(present_policies)
     changes: list[Change] = []
     left: list[str] = []
     for change in reversed_changes(record.changes):
@@ -207,34 +259,63 @@ def roll_back(
             continue
         verb = Verb.REMOVE if change.new is None else Verb.ADD if present is None else Verb.REPLACE
         changes.append(Change(verb, change.key, present, change.new))
-    states, lost = way_back(kernel, record.states)
-    left += lost
-    steps = in_order(changes)
-    if steps.guard:
-        kernel.install(steps.guard, seconds=GUARD_SECONDS)
-    install_before(kernel, states)
-    _carry_out(kernel, steps.steps, progress)
-    remove_after(kernel, states)
-    _check(kernel, steps.steps)
-    firewall.load(record.firewall_before)
-    _remove_guards(kernel)
-    journal.write_owned(
-        {policy.key: policy for policy in record.owned_before},
-        {state.key: state for state in record.owned_states_before},
-        record.rules_before,
+    return changes, left
+
+
+_RACES: Final = (errno.ENOENT, errno.ESRCH, errno.EEXIST, errno.ESTALE)
+"""What the kernel says when a policy or state is gone, is there, or was changed since we looked."""
+
+
+def _is_of_others(error: Exception) -> bool:
+    """Whether somebody else's change made a step fail, so that a second look may help."""
+    return isinstance(error, ApplyError) or (
+        isinstance(error, KernelError) and error.errno in _RACES
     )
-    journal.discard_saved()
-    if left:
-        raise ApplyError("the rollback could not finish", rolled_back=False, left=left)
-    journal.forget()
-    return len(changes) + len(states)
+
+
+def _restore_owned(journal: Journal, record: Record) -> None:
+    """Write only what is not there already: the disk may be full."""
+    before = {policy.key: policy for policy in record.owned_before}
+    states = {state.key: state for state in record.owned_states_before}
+    with suppress(JournalError):
+        there = journal.read_owned(), journal.read_owned_states(), journal.read_owned_rules()
+        if there == (before, states, record.rules_before):
+            return
+    journal.write_owned(before, states, record.rules_before)
+
+
+def _still_true(kernel: Kernel, changes: Sequence[Change]) -> list[Change]:
+    """The changes, if the kernel is as it was when they were planned; the question took time."""
+    try:
+        live = _by_key(kernel.dump())
+    except Exception as error:
+        raise ApplyError(f"{_reason(error)}; nothing was done", rolled_back=True) from error
+    found: list[Change] = []
+    for change in changes:
+        present = live.get(change.key)
+        if not _is(present, change.old):
+            raise ApplyError(
+                f"{_name(change)}: somebody else changed it since the plan was made; nothing was"
+                " done",
+                rolled_back=True,
+            )
+        found.append(change._replace(old=present))
+    return found
 
 
 def _back(
-    kernel: Kernel, journal: Journal, record: Record, firewall: Table, cause: BaseException
+    kernel: Kernel,
+    journal: Journal,
+    record: Record,
+    firewall: Table,
+    cause: BaseException,
+    connect: Callable[[], Kernel] | None,
 ) -> None:
     """Roll back after a failure, and raise what is to be told."""
     try:
+        if connect is not None and isinstance(cause, KernelError):
+            # It may be the connection: one that stalls would stall again.
+            kernel = connect()
         roll_back(kernel, journal, record, firewall)
     except BaseException as error:  # noqa: BLE001 - whatever it was must be told
         left = error.left if isinstance(error, ApplyError) else (str(error) or repr(error),)
@@ -253,22 +334,11 @@ def _reason(cause: BaseException) -> str:
 def _carry_out(
     kernel: Kernel, steps: Sequence[Change], progress: Callable[[int, int], None]
 ) -> None:
-    """Send the changes in their order, each run of one kind in blocks."""
-    done = 0
-    start = 0
-    while start < len(steps):
-        removing = steps[start].new is None
-        end = start
-        while end < len(steps) and end - start < BLOCK and (steps[end].new is None) == removing:
-            end += 1
-        part = steps[start:end]
-        if removing:
-            kernel.remove([change.old for change in part if change.old is not None])
-        else:
-            kernel.install([change.new for change in part if change.new is not None])
-        done += len(part)
-        start = end
-        progress(done, len(steps))
+    """Send the changes in their order, in blocks."""
+    for start in range(0, len(steps), BLOCK):
+        part = steps[start : start + BLOCK]
+        kernel.exchange([(change.old, change.new) for change in part])
+        progress(start + len(part), len(steps))
 
 
 def _check(kernel: Kernel, steps: Sequence[Change]) -> None:
@@ -295,9 +365,16 @@ def _check_states(kernel: Kernel, states: StatePlan) -> None:
 
 def _remove_guards(kernel: Kernel) -> None:
     """Take away every guard that is there, also one of a run that was killed."""
-    guards = [policy for policy in kernel.dump() if policy.user == GUARD_USER]
-    if guards:
-        kernel.remove(guards)
+    for attempt in range(1, TRIES + 1):
+        guards = [policy for policy in kernel.dump() if policy.user == GUARD_USER]
+        if not guards:
+            return
+        try:
+            kernel.remove(guards)
+        except KernelError as error:
+            # The kernel itself may take one away at the same time.
+            if attempt == TRIES or error.errno != errno.ENOENT:
+                raise
 
 
 def _by_key(policies: Iterable[Policy]) -> dict[PolicyKey, Policy]:

@@ -35,10 +35,15 @@ class Watchdog:
         self._pipe = pipe
         self.process = process
 
-    def in_place(self) -> None:
-        """Tell it that the transaction was carried out, or rolled back."""
-        os.write(self._pipe, IN_PLACE)
-        self.close()
+    def in_place(self) -> bool:
+        """Tell it that the transaction was carried out, or rolled back; whether it still lives."""
+        try:
+            os.write(self._pipe, IN_PLACE)
+        except BrokenPipeError:
+            return False
+        finally:
+            self.close()
+        return True
 
     def close(self) -> None:
         """Close the pipe; without :meth:`in_place` before, that is an alarm."""
@@ -59,13 +64,16 @@ def start(
     ready_in, ready_out = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
-        # The middle process: its child is nobody's, so that no shell waits for it or kills it.
-        os.setsid()
-        if os.fork() != 0:
+        # Whatever goes wrong or whatever signal comes, this copy of the program must end here.
+        try:
+            # The middle process: its child is nobody's, so that no shell waits for it or kills it.
+            os.setsid()
+            if os.fork() == 0:
+                os.close(writing)
+                os.close(ready_in)
+                _run(journal, identity, connect, firewall, reading, ready_out)
+        finally:
             os._exit(0)
-        os.close(writing)
-        os.close(ready_in)
-        _run(journal, identity, connect, firewall, reading, ready_out)
     os.waitpid(child, 0)
     os.close(reading)
     os.close(ready_out)
@@ -92,7 +100,7 @@ def _run(
         kernel = connect()
         os.write(ready, str(os.getpid()).encode())
         os.close(ready)
-        status = _watch(journal, identity, kernel, firewall, reading)
+        status = _watch(journal, identity, kernel, connect, firewall, reading)
     finally:
         os._exit(status)
 
@@ -116,22 +124,33 @@ def _detach(keep: tuple[int, ...]) -> None:
     os.closerange(highest, 65536)
 
 
-def _watch(journal: Journal, identity: str, kernel: Kernel, firewall: Table, reading: int) -> int:
+def _watch(
+    journal: Journal,
+    identity: str,
+    kernel: Kernel,
+    connect: Callable[[], Kernel],
+    firewall: Table,
+    reading: int,
+) -> int:
     word = _read(reading)
     if word != IN_PLACE:
-        return _roll_back(journal, identity, kernel, firewall)
+        return _roll_back(journal, identity, kernel, connect, firewall)
+    record = None
+    stamp: object = ""
     while True:
         # The record's deadline, not ours: a clock that is set does not matter much, a missed
-        # confirmation does.
-        record = None
-        try:
-            record = journal.read()
-        except JournalError:
-            return 1
+        # confirmation does.  It is read again when it was written again: it may be long.
+        found = journal.stamp()
+        if found != stamp:
+            stamp = found
+            try:
+                record = journal.read()
+            except JournalError:
+                return 1
         if record is None or record.identity != identity:
             return 0
         if record.phase is not Phase.UNCONFIRMED or time.time() >= record.deadline:
-            return _roll_back(journal, identity, kernel, firewall)
+            return _roll_back(journal, identity, kernel, connect, firewall)
         time.sleep(min(0.2, max(0.01, record.deadline - time.time())))
 
 
@@ -141,9 +160,17 @@ def _read(reading: int) -> bytes:
         return os.read(reading, 1)
 
 
-def _roll_back(journal: Journal, identity: str, kernel: Kernel, firewall: Table) -> int:
-    for _ in range(TRIES):
+def _roll_back(
+    journal: Journal,
+    identity: str,
+    kernel: Kernel,
+    connect: Callable[[], Kernel],
+    firewall: Table,
+) -> int:
+    for attempt in range(TRIES):
         try:
+            if attempt:
+                kernel = connect()  # the connection may be what is lost
             with journal.locked(wait=True):
                 record = journal.read()
                 if record is None or record.identity != identity:

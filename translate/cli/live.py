@@ -81,7 +81,8 @@ def live(arguments: argparse.Namespace) -> int:
 
 
 def _journal(arguments: argparse.Namespace) -> Journal:
-    folder = target_folder(Path(arguments.state_folder), arguments.netns)
+    # The watchdog leaves the working directory, so the path must not depend on it.
+    folder = target_folder(Path(arguments.state_folder).absolute(), arguments.netns)
     return Journal(folder, life_of(arguments.netns))
 
 
@@ -198,7 +199,7 @@ def _apply(arguments: argparse.Namespace) -> int:
     journal = _journal(arguments)
     kernel = _kernel(arguments)
     with journal.locked():
-        pending = journal.read()
+        pending = _pending(journal)
         if pending is not None:
             print(_pending_text(pending, arguments), file=sys.stderr)
             return EXIT_STALE
@@ -280,6 +281,7 @@ def _carry_out(
                 confirm_within=arguments.confirm_within,
                 progress=_Progress(),
                 started=started,
+                connect=lambda: _kernel(arguments),
             )
     except ApplyError as error:
         if error.rolled_back:
@@ -294,8 +296,8 @@ def _carry_out(
         for text in error.left:
             print(f"  left: {text}", file=sys.stderr)
         return EXIT_LEFT
-    for dog in dogs:
-        dog.in_place()
+    if not all(dog.in_place() for dog in dogs) and result.deadline:
+        return _unwatched(arguments, journal, firewall)
     if arguments.persist:
         write_unit(arguments)
     _tell_result(arguments, result)
@@ -321,6 +323,19 @@ def _tell_cause(error: BaseException, plan: WholePlan) -> None:
         cause = cause.__cause__
 
 
+def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewall) -> int:
+    """Nobody is left to take the changes back in time: that must not depend on the operator."""
+    record = journal.read()
+    if record is not None:
+        roll_back(_kernel(arguments), journal, record, firewall)
+    print(
+        "eroute-translate apply: the process that would roll back was killed; everything is as it"
+        " was",
+        file=sys.stderr,
+    )
+    return EXIT_ROLLED_BACK
+
+
 def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
     print(f"{result.changes} changes are in place")
     if result.deadline:
@@ -341,7 +356,12 @@ def _signals_raise() -> Iterator[None]:
             signal.signal(name, signal.SIG_IGN)
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What nohup(1) made deaf stays so.
+    names = [
+        name
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(name) is not signal.SIG_IGN
+    ]
     before = {name: signal.signal(name, raise_once) for name in names}
     try:
         yield
@@ -380,10 +400,23 @@ def _pending_text(record: Record, arguments: argparse.Namespace) -> str:
     )
 
 
+def _pending(journal: Journal) -> Record | None:
+    """The transaction that is not over; one of an earlier boot is, and is forgotten aloud."""
+    record = journal.read()
+    if record is not None and record.boot != journal.boot:
+        journal.forget()
+        print(
+            "eroute-translate: an apply before the last boot did not end; its policies are gone",
+            file=sys.stderr,
+        )
+        return None
+    return record
+
+
 def _confirm(arguments: argparse.Namespace) -> int:
     journal = _journal(arguments)
     with journal.locked(wait=True):
-        record = journal.read()
+        record = _pending(journal)
         if record is None:
             print("nothing waits for a confirmation")
             return EXIT_NOTHING

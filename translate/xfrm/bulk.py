@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, NoReturn, Protocol, Self, TypeVar
 
 from .errors import NO_XFRM, KernelError, hint_for, reason
 from .model import Policy, State
@@ -33,6 +33,7 @@ from .state_wire import (
 )
 from .wire import (
     HEADER,
+    NEWPOLICY,
     NLM_F_ACK,
     NLM_F_REQUEST,
     NLMSG_DONE,
@@ -41,6 +42,7 @@ from .wire import (
     decode_policies,
     encode_dump,
     encode_installs,
+    encode_questions,
     encode_removals,
     messages,
 )
@@ -52,6 +54,9 @@ BLOCK: Final = 512
 
 ANSWER_BYTES: Final = 1024
 """Room that one answer takes of a receive buffer, rounded up (832 measured)."""
+
+POLICY_BYTES: Final = 5120
+"""Room that a policy takes which is an answer, at most: a page and its head."""
 
 DUMP_BUFFER: Final = 1 << 15
 """The kernel fills as much as a reader of a dump offers, up to this (netlink_dump)."""
@@ -232,6 +237,17 @@ class BulkError(KernelError):
         return f"{super().__str__()} ({', '.join(counts)})"
 
 
+class MeanwhileError(KernelError):
+    """Somebody else changed policies between our look and our change; theirs stay."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        first = policies[0]
+        text = f"{len(policies)} changed by somebody else meanwhile, and left to them"
+        super().__init__(
+            errno.ESTALE, f"change the policy {first.selector} {first.direction}", text
+        )
+
+
 class _BrokenError(Exception):
     """The connection to the kernel is of no use any more."""
 
@@ -362,6 +378,79 @@ class Channel:
             return encode_removals(part, sequence, exact=exact)
 
         _require("remove", policies, self.run(policies, encode, asked="remove"))
+
+    def exchange(self, changes: Sequence[tuple[Policy | None, Policy | None]]) -> None:
+        """Add (no old), replace, or remove (no new) policies, if the old ones are what is there.
+
+        The kernel cannot compare and exchange, but carries out one send without letting another
+        process in between (net/xfrm/xfrm_user.c:xfrm_netlink_rcv holds a mutex).  So a question
+        stands before each change, and its answer is what the change displaced.  Where that is not
+        ``old``, counters aside, it is put back at once.  Raises :class:`MeanwhileError` after
+        that, :class:`BulkError` after the first block with a change that was refused.
+        """
+        added = [new for old, new in changes if old is None and new is not None]
+        if len(added) == len(changes):
+            self.install(added, replace=False)
+            return
+        at = 0
+        while at < len(changes):
+            _, new = changes[at]
+            lane = new[0] if new else ""
+            count = _that_fit(changes[at : at + self._block], self._block * ANSWER_BYTES)
+            part = changes[at : at + min(count, self._pacing.room(lane))]
+            displaced = self._exchange(part, at, len(changes))
+            self._pacing.sent(lane, len(part))
+            if displaced:
+                self._put_back(displaced)
+                raise MeanwhileError([theirs or ours for theirs, ours in displaced])
+            at += len(part)
+
+    def _exchange(
+        self, part: Sequence[tuple[Policy | None, Policy | None]], at: int, total: int
+    ) -> list[tuple[Policy | None, Policy]]:
+        """Send one block; return what was displaced unseen, ``None`` for nothing, and by what."""
+        first, asked = self._take(len(part)), self._take(len(part))
+        block: list[bytes] = []
+        for number, (old, new) in enumerate(part):
+            if old is not None:
+                question = old if new is None else old._replace(index=0)
+                block += encode_questions([question], asked + number)
+            if new is not None:
+                block += encode_installs([new], first + number, replace=old is not None)
+            elif old is not None:
+                block += encode_removals([old], first + number)
+        failures: list[Failure] = []
+        found: dict[int, Policy] = {}
+        try:
+            self._finish_dump()
+            self._pacing.rest()
+            self._send(_with_ack(block))
+            self._read_acks(first, len(part), at, failures, (asked, found))
+        except _BrokenError as error:
+            report = Report(total, at, at + len(part), tuple(failures))
+            hint = hint_for(error.number)
+            noun = f"change {total} policies"
+            raise BulkError(error.number, noun, report, str(error), hint) from error
+        refused = {failure.index - at for failure in failures}
+        displaced: list[tuple[Policy | None, Policy]] = []
+        for number, (old, new) in enumerate(part):
+            if old is None or number in refused:
+                continue
+            theirs = found.get(number)
+            if theirs is None or theirs._replace(index=old.index) != old:
+                displaced.append((theirs, new or old))
+        if failures:
+            self._put_back(displaced)
+            old, new = part[failures[0].index - at]
+            _refused(
+                "change", new or old, Report(total, at + len(part), at + len(part), tuple(failures))
+            )
+        return displaced
+
+    def _put_back(self, displaced: Sequence[tuple[Policy | None, Policy]]) -> None:
+        """Give others back what a change of ours displaced; ``None`` is: they had removed it."""
+        self.install([theirs for theirs, _ in displaced if theirs is not None])
+        self.remove([ours._replace(index=0) for theirs, ours in displaced if theirs is None])
 
     def dump(self) -> list[Policy]:
         """All policies of the namespace, those of sockets too; the newest first."""
@@ -520,11 +609,27 @@ class Channel:
             raise _BrokenError(errno.ECONNRESET, "the socket was closed")
         return data
 
-    def _read_acks(self, first: int, count: int, base: int, failures: list[Failure]) -> None:
-        """Read until the answer to the last message of a block."""
+    def _read_acks(
+        self,
+        first: int,
+        count: int,
+        base: int,
+        failures: list[Failure],
+        questions: tuple[int, dict[int, Policy]] | None = None,
+    ) -> None:
+        """Read until the answer to the last message of a block.
+
+        ``questions`` is the number of the first of as many questions, and room for the answers.
+        """
         last = first + count - 1
         while True:
             for kind, sequence, start, end, data in self._answers(_ACK_BUFFER):
+                if (
+                    kind == NEWPOLICY
+                    and questions
+                    and questions[0] <= sequence < questions[0] + count
+                ):
+                    (questions[1][sequence - questions[0]],) = decode_policies(data[start:end])
                 if kind != NLMSG_ERROR or not first <= sequence <= last:
                     continue  # late answers of a run that was interrupted
                 code, text = _parse_error(data, start, end)
@@ -581,6 +686,15 @@ def _may_end(data: bytes, sequence: int) -> bool:
     return (length, kind, number) == (20, NLMSG_DONE, sequence)
 
 
+def _that_fit(changes: Sequence[tuple[Policy | None, Policy | None]], room: int) -> int:
+    """How many changes have answers that fit into the receive buffer, at least one."""
+    for count, (old, _) in enumerate(changes):
+        room -= ANSWER_BYTES if old is None else ANSWER_BYTES + POLICY_BYTES
+        if room < 0:
+            return max(1, count)
+    return len(changes)
+
+
 _ACK_BUFFER: Final = 1 << 14
 
 
@@ -618,8 +732,15 @@ def _require(verb: str, policies: Sequence[Policy], report: Report) -> None:
     """Raise unless all was carried out."""
     if report.complete:
         return
+    _refused(verb, policies[report.failures[0].index], report)
+
+
+def _refused(verb: str, policy: Policy | None, report: Report) -> NoReturn:
     first = report.failures[0]
-    policy = policies[first.index]
-    asked = f"{verb} the policy {policy.selector} {policy.direction}"
+    asked = (
+        f"{verb} a policy"
+        if policy is None
+        else f"{verb} the policy {policy.selector} {policy.direction}"
+    )
     hint = hint_for(first.errno, first.text)
     raise BulkError(first.errno, asked, report, first.text, hint, policy)

@@ -63,6 +63,11 @@ class Policy(NamedTuple):
     number first.  ``port_masks`` is ``None`` for the full mask on a port that is not 0 and no
     mask on one that is, which is all that KLIPS and ``ip xfrm`` can say.  ``user`` is part of the
     key and is never matched.  ``index`` and ``ptype`` are what a dump shows.
+
+    ``octets`` is the whole body of a policy's message where it says what no field has room for
+    (limits, flags, a security context, an offload, algorithm masks), so that it can be put back as
+    it was; counters and index are zero in it.  It is empty for all policies of a translation, and
+    where it is not it outweighs the fields when the policy is installed.
     """
 
     direction: str
@@ -77,6 +82,7 @@ class Policy(NamedTuple):
     index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     ptype: str = "main"
     user: int = 0
+    octets: bytes = b""
 
     @property
     def full_port_masks(self) -> tuple[int, int]:

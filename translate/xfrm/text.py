@@ -146,6 +146,7 @@ def policy_arguments(policy: Policy, device: str = "", *, numeric: bool = False)
         _,
         ptype,
         _,
+        _,
     ) = policy
     source, destination, protocol, source_port, destination_port = selector
     if source[0] != destination[0]:

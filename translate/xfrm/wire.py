@@ -42,6 +42,10 @@ _NO_LIMIT: Final = (1 << 64) - 1
 _LIFETIME: Final = struct.Struct("=4Q8xQ16x32x")
 """``xfrm_lifetime_cfg`` with a life in seconds, and an empty ``xfrm_lifetime_cur``."""
 
+_UNLIMITED: Final = struct.pack("=8Q", *[_NO_LIMIT] * 4, 0, 0, 0, 0)
+_INDEX_AT: Final = 172
+"""Where the index stands in the message of a policy."""
+
 # Each with its nlmsghdr.  "16s" fills a shorter address with zeros; destination before source.
 _INFO: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiI96sIIBB6x")
 _ID: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiIIB3x")
@@ -163,7 +167,12 @@ def encode_installs(
                 index,
                 ptype,
                 user,
+                octets,
             ) = policy
+            if octets:
+                append(_put_back(octets, kind, sequence, index))
+                sequence += 1
+                continue
             if family != other:
                 raise ValueError("source and destination are of two address families")
             lengths, size = lengths_of[family], sizes[family]
@@ -207,6 +216,14 @@ def encode_installs(
     except (KeyError, struct.error, OverflowError) as error:
         raise ValueError(f"{_named(policy)}: XFRM cannot hold it: {error}") from error
     return messages
+
+
+def _put_back(octets: bytes, kind: int, sequence: int, index: int) -> bytes:
+    """The message of a policy whose body is at hand."""
+    message = bytearray(HEADER.pack(HEADER.size + len(octets), kind, NLM_F_REQUEST, sequence, 0))
+    message += octets
+    struct.pack_into("=I", message, _INDEX_AT, index)
+    return bytes(message)
 
 
 def encode_removals(
@@ -260,6 +277,16 @@ def encode_removals(
     return messages
 
 
+def encode_questions(policies: Iterable[Policy], sequence: int = 0) -> list[bytes]:
+    """Make a GETPOLICY for each policy; by index where it has one, else by selector."""
+    questions = []
+    for removal in encode_removals(policies, sequence):
+        question = bytearray(removal)
+        struct.pack_into("=H", question, 4, GETPOLICY)
+        questions.append(bytes(question))
+    return questions
+
+
 def _named(policy: Policy | None) -> str:
     return "" if policy is None else f"{policy.selector} {policy.direction}"
 
@@ -271,8 +298,9 @@ def encode_dump(sequence: int) -> bytes:
 
 # ---------------------------------------------------------------------------------- decoding
 
-_Rest = tuple[tuple[Template, ...], tuple[int, int], int, str]
-_PLAIN: Final[_Rest] = ((), (0, 0), 0, "main")
+_Rest = tuple[tuple[Template, ...], tuple[int, int], int, str, bool]
+_PLAIN: Final[_Rest] = ((), (0, 0), 0, "main", False)
+"""Templates, mark, if_id, type, and whether there is more than these."""
 
 
 def attributes(blob: bytes) -> Iterator[tuple[int, bytes]]:
@@ -315,17 +343,21 @@ class _Rests(dict[bytes, _Rest]):
     """What the attributes of a policy say, by their bytes: most policies share them."""
 
     def __missing__(self, blob: bytes) -> _Rest:
-        templates, mark, if_id, ptype = _PLAIN
+        templates, mark, if_id, ptype, _ = _PLAIN
+        more = False
         for kind, payload in attributes(blob):
             if kind == _XFRMA_TMPL:
                 templates = _unpack_templates(payload)
+                more = more or _restricts_algorithms(payload)
             elif kind == _XFRMA_MARK:
                 mark = struct.unpack_from("=II", payload)
             elif kind == _XFRMA_IF_ID:
                 (if_id,) = struct.unpack_from("=I", payload)
             elif kind == _XFRMA_POLICY_TYPE:
                 ptype = "sub" if payload[0] else "main"
-        rest = (templates, mark, if_id, ptype)
+            else:
+                more = True
+        rest = (templates, mark, if_id, ptype, more)
         if len(self) >= _CACHED:
             self.clear()
         self[blob] = rest
@@ -366,7 +398,7 @@ def _decode(data: bytes) -> list[Policy]:
     append = found.append
     unpack, rests, masks4, masks6 = _DUMPED.unpack_from, _rests, *_MASKS
     make, from_bytes, head = tuple.__new__, int.from_bytes, _LENGTH_AND_TYPE.unpack_from
-    directions, ntohs = DIRECTIONS, socket.ntohs
+    directions, ntohs, unlimited = DIRECTIONS, socket.ntohs, _UNLIMITED
     following, size = 0, len(data)
     while following + 16 <= size:
         start = following
@@ -407,7 +439,15 @@ def _decode(data: bytes) -> list[Policy]:
             port_masks = None if (smask, dmask) == implied else (smask, dmask)
         else:
             port_masks = None
-        templates, mark, if_id, ptype = rests[data[start + 184 : end]]
+        templates, mark, if_id, ptype, more = rests[data[start + 184 : end]]
+        if (
+            more
+            or data[start + 72 : start + 136] != unlimited
+            or data[start + 178 : start + 180] != (b"\0\0")
+        ):
+            octets = _octets(data[start:end])
+        else:
+            octets = b""
         selector = make(
             Selector,
             (
@@ -434,17 +474,32 @@ def _decode(data: bytes) -> list[Policy]:
                     index,
                     ptype,
                     user,
+                    octets,
                 ),
             )
         )
     return found
 
 
+def _octets(message: bytes) -> bytes:
+    """The body of a message without what changes by itself: counters, times and index."""
+    body = bytearray(message)
+    body[136:168] = bytes(32)
+    body[_INDEX_AT : _INDEX_AT + 4] = bytes(4)
+    return bytes(body[HEADER.size :])
+
+
+def _restricts_algorithms(templates: bytes) -> bool:
+    whole = len(templates) // _TEMPLATE.size * _TEMPLATE.size
+    size = _TEMPLATE.size
+    return any(templates[at + 52 : at + 64] != _ALL_ALGORITHMS for at in range(0, whole, size))
+
+
 def unmodelled(message: bytes) -> tuple[str, ...]:
     """What a dumped policy says that :class:`Policy` has no room for, in words.
 
-    Flags, limits, a security context, a device of an offload and algorithm masks: those who put a
-    policy back as a :class:`Policy` lose them, and :func:`as_install` keeps them.
+    Flags, limits, a security context, a device of an offload and algorithm masks: they stand in
+    :attr:`Policy.octets` alone.
     """
     *limits, flags, _ = _ALL_OF_INFO.unpack_from(message)
     lost = []
@@ -457,15 +512,6 @@ def unmodelled(message: bytes) -> tuple[str, ...]:
             lost.append("a security context")
         elif kind == _XFRMA_OFFLOAD_DEV:
             lost.append("an offload")
-        elif kind == _XFRMA_TMPL and any(
-            payload[at + 52 : at + 64] != _ALL_ALGORITHMS for at in range(0, len(payload), 64)
-        ):
+        elif kind == _XFRMA_TMPL and _restricts_algorithms(payload):
             lost.append("algorithm masks")
     return tuple(lost)
-
-
-def as_install(message: bytes, sequence: int = 0, *, replace: bool = True) -> bytes:
-    """A dumped policy as the request that puts it back, with all that it says."""
-    kind = UPDPOLICY if replace else NEWPOLICY
-    header = HEADER.pack(len(message), kind, NLM_F_REQUEST, sequence, 0)
-    return header + message[HEADER.size :]
