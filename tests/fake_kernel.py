@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from eroute_translate.net import Packet
 from eroute_translate.xfrm.lookup import lookup
@@ -27,9 +27,9 @@ class FakeKernel:
         self.messages += 1
         self.trouble(self.messages - 1)
 
-    def dump(self) -> list[Policy]:
+    def each(self) -> Iterator[Policy]:
         self._message()
-        return list(self.policies.values())
+        return iter(list(self.policies.values()))
 
     def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:  # noqa: ARG002
         for policy in policies:

@@ -127,7 +127,7 @@ def test_a_whole_block_of_failures_overflows_nothing(channel: Channel) -> None:
 def test_the_kernel_removes_what_has_a_time(channel: Channel, netns: str) -> None:
     with XfrmMonitor("expire", netns=netns) as monitor:
         channel.install(VARIED[:1], seconds=1)
-        raw = channel.dump_raw()[0]
+        raw = next(iter(channel.datagrams()))
         assert unmodelled(raw) == ("limits",)
         name, message = next(monitor.events(5))
     assert (name, message["hard"]) == ("POLEXPIRE", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -89,18 +88,15 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def carry_out(journal: Journal, kernel: FakeKernel, wanted: list[State], **more: object) -> None:
-    owned, owned_states = journal.read_owned(), journal.read_owned_states()
-    plan = make_plan([POLICY], kernel.dump(), owned)
-    states = plan_states(wanted, kernel.dump_states(), owned_states)
+    plan = make_plan([POLICY], kernel.each(), journal.read_owned())
+    states = plan_states(wanted, kernel.dump_states(), journal.read_owned_states())
     with journal.locked():
         apply(
             kernel,
             journal,
             plan,
-            owned,
             firewall=FakeFirewall(),
             states=states,
-            owned_states=owned_states,
             **more,  # type: ignore[arg-type]
         )
 
@@ -190,8 +186,25 @@ def test_what_is_saved_counts_once_it_is_final(journal: Journal) -> None:
 
 
 def test_a_crash_between_the_last_two_steps_is_ended_later(journal: Journal) -> None:
-    journal.prepare()
-    journal.write_saved({POLICY.key: POLICY}, {}, "")
-    assert journal.read_saved() is not None
-    text = (journal.folder / "saved").read_bytes().split(b"\n", 1)[1]
-    assert json.loads(text)["states"] == []
+    kernel = FakeKernel()
+    carry_out(journal, kernel, [state(1)], confirm_within=60.0)
+    journal.write_owned([POLICY], [state(1)], "rules")
+    journal.write_saved([POLICY], [state(1)], "rules")
+    assert journal.read_owned_states() == {}
+    assert journal.read_saved() is None
+    # The record is gone, and the power with it.
+    (journal.folder / "transaction").unlink()
+    assert journal.read_owned() == {POLICY.key: POLICY}
+    assert journal.read_owned_rules() == "rules"
+    saved = journal.read_saved()
+    assert saved is not None
+    assert saved.states == (state(1),)
+    assert sorted(path.name for path in journal.folder.iterdir()) == ["lock", "owned", "saved"]
+
+
+def test_what_was_written_for_an_end_that_never_came_is_forgotten(journal: Journal) -> None:
+    kernel = FakeKernel()
+    carry_out(journal, kernel, [state(1)], confirm_within=60.0)
+    journal.write_owned([POLICY])
+    journal.forget()
+    assert journal.read_owned() == {}

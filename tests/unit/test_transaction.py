@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from eroute_translate.apply import transaction
-from eroute_translate.apply.journal import Journal, JournalError, LockedError, Phase, Record
+from eroute_translate.apply.journal import Journal, LockedError, Phase, Record
 from eroute_translate.apply.plan import Plan, Verb, make_plan
+from eroute_translate.apply.stored import JournalError
 from eroute_translate.apply.transaction import ApplyError, Result, commit
 from eroute_translate.net import Packet, Selector, parse_address, parse_prefix
 from eroute_translate.xfrm.model import Policy, PolicyKey, Template
@@ -24,9 +25,17 @@ def apply(
     ours: dict[PolicyKey, Policy],
     confirm_within: float = 0.0,
 ) -> Result:
+    hold(journal, ours)
     return transaction.apply(
-        kernel, journal, plan, ours, firewall=FakeFirewall(), confirm_within=confirm_within
+        kernel, journal, plan, firewall=FakeFirewall(), confirm_within=confirm_within
     )
+
+
+def hold(journal: Journal, ours: dict[PolicyKey, Policy]) -> None:
+    """Have the journal say that these are ours."""
+    journal.prepare()
+    journal.write_owned(ours.values())
+    journal.finish()
 
 
 def roll_back(kernel: FakeKernel, journal: Journal, record: Record) -> int:
@@ -264,12 +273,12 @@ def test_the_firewall_goes_with_the_policies(journal: Journal) -> None:
     """Rules that nft refuses take the policies back with them."""
     kernel, firewall = FakeKernel(OLD), FakeFirewall("old rules")
     firewall.refuses = True
+    hold(journal, owned(OLD))
     with pytest.raises(ApplyError) as caught:
         transaction.apply(
             kernel,
             journal,
             plan_of(kernel, NEW, OLD),
-            owned(OLD),
             firewall=firewall,
             rules="new rules",
         )

@@ -1,55 +1,37 @@
 """What we did and what we own, on disk, so that nothing depends on a process staying alive.
 
-A *record* is written before the first message to the kernel and synced; it holds every policy as
-it was, so that a rollback needs nothing else.  A file is replaced as a whole (written beside,
-synced, renamed, folder synced), so that it is either the old or the new one; a checksum tells a
-damaged one.  States stand in them with their keys, since a rollback needs those: folder and files
-are their owner's alone.
+A *record* is written before the first message to the kernel and synced; it holds every policy and
+state as it was, so that a rollback needs nothing else.  What is ours, and what the next boot is to
+install, are written beside under a name that counts for nothing; removing the record is the moment
+at which a transaction becomes final, and only then do those files get their names.  A crash between
+the two is ended by whoever looks next.
 
 Files of one target (the host, or a namespace) in its folder below the state folder:
 
 ``transaction``  the transaction under way or waiting for its confirmation; absent otherwise
-``owned``        what we installed last, the only policies that are ever replaced or removed
-``saved``        what the next boot is to install (``saved.next`` until its transaction is final)
+``owned``        what we installed last, all that is ever replaced or removed (``owned.next``)
+``saved``        what the next boot is to install (``saved.next``)
 ``lock``         held by whoever works on the target (flock(2))
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from ..net import Prefix, Selector
-from ..secret import Secret
-from ..xfrm.model import (
-    Algorithm,
-    Limits,
-    Policy,
-    PolicyKey,
-    Replay,
-    State,
-    StateKey,
-    Template,
-    UdpEncapsulation,
-)
+from ..xfrm.model import Policy, PolicyKey, State, StateKey
+from ..xfrm.wire import decode_policies
 from .plan import Change, Verb
 from .states import StateChange
+from .stored import JournalError, damaged, load, state_in, state_out, store, sync_folder
 
 STATE_FOLDER: Final = Path("/var/lib/eroute-translate")
-VERSION: Final = 2
-
-
-class JournalError(Exception):
-    """A journal cannot be read, written or trusted; the text says which and what to do."""
 
 
 class LockedError(JournalError):
@@ -68,26 +50,22 @@ class Phase(StrEnum):
 class Record:
     """One transaction: its changes in order, and the guard around them.
 
-    ``firewall_before`` is our table as nft lists it, ``rules_before`` the text it was loaded from.
+    ``boot`` names the boot of the kernel it was made on: policies do not survive one.  ``deadline``
+    is the time (epoch seconds) at which it is rolled back without a confirmation, 0 for none.
+    ``firewall_before`` is our table as nft lists it, ``firewall_after`` the text of the new one.
     With ``persist`` the result is saved for the next boot.
-
-    ``deadline`` is the time (epoch seconds) at which it is rolled back without a confirmation, 0
-    for none.  ``boot`` names the boot of the kernel it was made on: policies do not survive one.
     """
 
     identity: str
     phase: Phase
     changes: tuple[Change, ...]
     guard: tuple[Policy, ...]
-    owned_before: tuple[Policy, ...]
     boot: str
     deadline: float = 0.0
     firewall_before: str = ""
     firewall_after: str = ""
     states: tuple[StateChange, ...] = ()
-    owned_states_before: tuple[State, ...] = ()
     persist: bool = False
-    rules_before: str = ""
 
 
 class Saved(NamedTuple):
@@ -107,22 +85,9 @@ class Journal:
     def __init__(self, folder: Path, boot: str) -> None:
         self.folder = folder
         self.boot = boot
-
-    @property
-    def _transaction(self) -> Path:
-        return self.folder / "transaction"
-
-    @property
-    def _owned(self) -> Path:
-        return self.folder / "owned"
-
-    @property
-    def _saved(self) -> Path:
-        return self.folder / "saved"
-
-    @property
-    def _saved_next(self) -> Path:
-        return self.folder / "saved.next"
+        self._transaction = folder / "transaction"
+        self._owned = folder / "owned"
+        self._saved = folder / "saved"
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone."""
@@ -150,50 +115,50 @@ class Journal:
         finally:
             os.close(descriptor)
 
+    # -- the transaction
+
     def write(self, record: Record) -> None:
         """Write the transaction and sync it: only then may the kernel be told."""
-        self._store(
-            self._transaction,
-            {
-                "identity": record.identity,
-                "phase": record.phase.value,
-                "changes": [_change_out(change) for change in record.changes],
-                "guard": [_policy_out(policy) for policy in record.guard],
-                "owned_before": [_policy_out(policy) for policy in record.owned_before],
-                "boot": record.boot,
-                "deadline": record.deadline,
-                "firewall_before": record.firewall_before,
-                "firewall_after": record.firewall_after,
-                "states": [_state_change_out(change) for change in record.states],
-                "owned_states_before": [_state_out(s) for s in record.owned_states_before],
-                "persist": record.persist,
-                "rules_before": record.rules_before,
-            },
-        )
+        document = {
+            "identity": record.identity,
+            "phase": record.phase.value,
+            "verbs": "".join([_LETTERS[change.verb] for change in record.changes]),
+            "guards": len(record.guard),
+            "boot": record.boot,
+            "deadline": record.deadline,
+            "firewall_before": record.firewall_before,
+            "firewall_after": record.firewall_after,
+            "states": [_state_change_out(change) for change in record.states],
+            "persist": record.persist,
+        }
+        store(self._transaction, document, _policies_of(record))
 
     def read(self) -> Record | None:
         """The transaction under way, or ``None``."""
-        document = self._load(self._transaction)
-        if document is None:
+        loaded = load(self._transaction)
+        if loaded is None:
             return None
+        document, pieces = loaded
         try:
-            return Record(
+            policies = _decoded(pieces)
+            guard = tuple(next(policies) for _ in range(document["guards"]))
+            record = Record(
                 document["identity"],
                 Phase(document["phase"]),
-                tuple(_change_in(item) for item in document["changes"]),
-                tuple(_policy_in(item) for item in document["guard"]),
-                tuple(_policy_in(item) for item in document["owned_before"]),
+                tuple(_changes_in(document["verbs"], policies)),
+                guard,
                 document["boot"],
                 float(document["deadline"]),
                 str(document["firewall_before"]),
                 str(document["firewall_after"]),
                 tuple(_state_change_in(item) for item in document["states"]),
-                tuple(_state_in(item) for item in document["owned_states_before"]),
                 bool(document["persist"]),
-                str(document["rules_before"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise self._damaged(self._transaction, repr(error)) from None
+            if next(policies, None) is not None:
+                raise ValueError("there are more policies than changes")
+        except (KeyError, TypeError, ValueError, IndexError, StopIteration, RuntimeError) as error:
+            raise damaged(self._transaction, repr(error)) from None
+        return record
 
     def stamp(self) -> tuple[int, int, int] | None:
         """What tells whether the transaction was written since; ``None`` when there is none."""
@@ -204,157 +169,119 @@ class Journal:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def forget(self) -> None:
-        """The transaction is over."""
+        """The transaction never was: nothing that was written for its end counts."""
+        self._remove(_next(self._owned), _next(self._saved), self._transaction)
+
+    def finish(self) -> None:
+        """The transaction is final: what was written for its end counts from now on."""
+        self._remove(self._transaction)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give the files of a final transaction their names."""
+        if self._transaction.exists():
+            return
         try:
-            self._transaction.unlink(missing_ok=True)
-            self._sync_folder()
+            for path in (self._owned, self._saved):
+                # Somebody who only looks may do the same at the same time.
+                with suppress(FileNotFoundError):
+                    _next(path).replace(path)
+                    sync_folder(self.folder)
         except OSError as error:
-            raise JournalError(f"cannot remove {self._transaction}: {error.strerror}") from None
+            raise JournalError(f"cannot write {self.folder}: {error.strerror}") from None
+
+    def _remove(self, *paths: Path) -> None:
+        for path in paths:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise JournalError(f"cannot remove {path}: {error.strerror}") from None
+        if self.folder.exists():
+            sync_folder(self.folder)
+
+    # -- what is ours
 
     def write_owned(
-        self,
-        policies: Mapping[PolicyKey, Policy],
-        states: Mapping[StateKey, State] = MappingProxyType({}),
-        firewall: str = "",
+        self, policies: Iterable[Policy], states: Iterable[State] = (), firewall: str = ""
     ) -> None:
-        """Record what is ours now; ``firewall`` is the text of our table."""
-        document = {"boot": self.boot, "firewall": firewall, **_everything_out(policies, states)}
-        self._store(self._owned, document)
+        """Write what is ours once the transaction is final; ``firewall`` is our table's text."""
+        document = {
+            "boot": self.boot,
+            "firewall": firewall,
+            "states": [state_out(state) for state in states],
+        }
+        store(_next(self._owned), document, policies)
+
+    def owned_messages(self) -> Iterator[bytes]:
+        """The policies that are ours, in pieces; none after a reboot, which they do not survive."""
+        loaded = self._load_owned()
+        return iter(()) if loaded is None else loaded[1]
+
+    def owned_policies(self) -> Iterator[Policy]:
+        """The policies that are ours, one by one."""
+        return _decoded(self.owned_messages())
 
     def read_owned(self) -> dict[PolicyKey, Policy]:
-        """The policies that are ours; none after a reboot, for they do not survive it."""
-        return {policy.key: policy for policy in self._read_owned().policies}
+        """The policies that are ours, by their keys."""
+        try:
+            return {policy.key: policy for policy in self.owned_policies()}
+        except ValueError as error:
+            raise damaged(self._owned, str(error)) from None
 
     def read_owned_states(self) -> dict[StateKey, State]:
         """The states that are ours; none after a reboot."""
-        return {state.key: state for state in self._read_owned().states}
+        loaded = self._load_owned()
+        if loaded is None:
+            return {}
+        return {state.key: state for state in self._states_in(self._owned, loaded[0])}
 
     def read_owned_rules(self) -> str:
         """The text of the firewall table that we loaded last, empty for none."""
-        return self._read_owned().firewall
+        loaded = self._load_owned()
+        return "" if loaded is None else str(loaded[0].get("firewall", ""))
 
-    def _read_owned(self) -> Saved:
-        document = self._load(self._owned)
-        if document is None or document.get("boot") != self.boot:
-            return Saved((), (), "")
-        return self._everything_in(self._owned, document)
+    def _load_owned(self) -> tuple[dict[str, Any], Iterator[bytes]] | None:
+        self._settle()
+        loaded = load(self._owned)
+        if loaded is None or loaded[0].get("boot") != self.boot:
+            return None
+        return loaded
+
+    # -- what the next boot installs
 
     def write_saved(
-        self,
-        policies: Mapping[PolicyKey, Policy],
-        states: Mapping[StateKey, State],
-        firewall: str,
+        self, policies: Iterable[Policy], states: Iterable[State], firewall: str
     ) -> None:
-        """Write what the next boot is to install; it counts from :meth:`adopt_saved` on."""
-        document = {"firewall": firewall, **_everything_out(policies, states)}
-        self._store(self._saved_next, document)
-
-    def adopt_saved(self) -> None:
-        """Let what was written last be what the next boot installs."""
-        if not self._saved_next.exists():
-            return
-        try:
-            self._saved_next.replace(self._saved)
-            self._sync_folder()
-        except OSError as error:
-            raise JournalError(f"cannot write {self._saved}: {error.strerror}") from None
-
-    def discard_saved(self) -> None:
-        """Forget what was written but never became final."""
-        try:
-            self._saved_next.unlink(missing_ok=True)
-        except OSError as error:
-            raise JournalError(f"cannot remove {self._saved_next}: {error.strerror}") from None
+        """Write what the next boot is to install once the transaction is final."""
+        document = {"firewall": firewall, "states": [state_out(state) for state in states]}
+        store(_next(self._saved), document, policies)
 
     def read_saved(self) -> Saved | None:
-        """What the next boot is to install, or ``None``.
-
-        A transaction that ended between its last two steps is ended here.
-        """
-        if not self._transaction.exists():
-            self.adopt_saved()
-        document = self._load(self._saved)
-        if document is None:
+        """What the next boot is to install, or ``None``."""
+        self._settle()
+        loaded = load(self._saved)
+        if loaded is None:
             return None
-        return self._everything_in(self._saved, document)
+        document, pieces = loaded
+        try:
+            return Saved(
+                tuple(_decoded(pieces)),
+                tuple(self._states_in(self._saved, document)),
+                str(document["firewall"]),
+            )
+        except (KeyError, ValueError) as error:
+            raise damaged(self._saved, repr(error)) from None
 
     def forget_saved(self) -> None:
         """Install nothing at the next boot."""
-        try:
-            self._saved.unlink(missing_ok=True)
-            self._saved_next.unlink(missing_ok=True)
-        except OSError as error:
-            raise JournalError(f"cannot remove {self._saved}: {error.strerror}") from None
-
-    def _everything_in(self, path: Path, document: Mapping[str, Any]) -> Saved:
-        try:
-            return Saved(
-                tuple(_policy_in(item) for item in document["policies"]),
-                tuple(_state_in(item) for item in document["states"]),
-                str(document.get("firewall", "")),
-            )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise self._damaged(path, repr(error)) from None
-
-    def _store(self, path: Path, document: Mapping[str, object]) -> None:
-        body = json.dumps(document, separators=(",", ":")).encode()
-        head = f"eroute-translate {VERSION} {hashlib.sha256(body).hexdigest()}\n".encode()
-        beside = path.with_name(f".{path.name}.new")
-        try:
-            descriptor = os.open(
-                beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
-            )
-            try:
-                view = memoryview(head + body)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            beside.replace(path)
-            self._sync_folder()
-        except OSError as error:
-            # On a full disk what was begun is in the way of what comes next.
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise JournalError(f"cannot write {path}: {error.strerror}") from None
-
-    def _load(self, path: Path) -> dict[str, Any] | None:
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise JournalError(f"cannot read {path}: {error.strerror}") from None
-        head, _, body = data.partition(b"\n")
-        words = head.split()
-        if len(words) != 3 or words[0] != b"eroute-translate":
-            raise self._damaged(path, "it does not begin as a journal does")
-        if words[1] != str(VERSION).encode():
-            raise JournalError(f"{path} was written by another version of eroute-translate")
-        if hashlib.sha256(body).hexdigest().encode() != words[2]:
-            raise self._damaged(path, "its checksum is wrong")
-        try:
-            document = json.loads(body)
-        except ValueError as error:
-            raise self._damaged(path, str(error)) from None
-        if not isinstance(document, dict):
-            raise self._damaged(path, "it holds no record")
-        return document
+        self._remove(self._saved, _next(self._saved))
 
     @staticmethod
-    def _damaged(path: Path, why: str) -> JournalError:
-        return JournalError(
-            f"{path} is damaged ({why}): it cannot tell what was changed. Compare `ip xfrm policy`"
-            " with what you want, then remove the file"
-        )
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _states_in(path: Path, document: Mapping[str, Any]) -> list[State]:
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            return [state_in(item) for item in document["states"]]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise damaged(path, repr(error)) from None
 
 
 def target_folder(state: Path, netns: str | None) -> Path:
@@ -382,95 +309,50 @@ def life_of(netns: str | None) -> str:
         raise JournalError(f"{path}: {error.strerror}") from None
 
 
-def _change_out(change: Change) -> list[object]:
-    old = None if change.old is None else _policy_out(change.old)
-    new = None if change.new is None else _policy_out(change.new)
-    return [change.verb.value, old, new]
+_LETTERS: Final = {Verb.ADD: "a", Verb.REPLACE: "r", Verb.REMOVE: "d"}
+_VERBS: Final = {letter: verb for verb, letter in _LETTERS.items()}
 
 
-def _change_in(item: list[Any]) -> Change:
-    old = None if item[1] is None else _policy_in(item[1])
-    new = None if item[2] is None else _policy_in(item[2])
-    policy = new or old
-    if policy is None:
-        raise ValueError("a change without a policy")
-    return Change(Verb(item[0]), policy.key, old, new)
+def _next(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
 
 
-def _policy_out(policy: Policy) -> list[object]:
-    """A policy as nested lists of numbers and strings; NamedTuples are lists to JSON."""
-    return [*policy[:-1], policy.octets.hex()]
+def _policies_of(record: Record) -> Iterator[Policy]:
+    """Guards, then the old and the new policy of each change."""
+    yield from record.guard
+    for change in record.changes:
+        if change.old is not None:
+            yield change.old
+        if change.new is not None:
+            yield change.new
 
 
-def _policy_in(item: list[Any]) -> Policy:
-    direction, selector, priority, action, templates, mark, if_id, masks, *key, octets = item
-    source, destination, protocol, source_port, destination_port = selector
-    policy = Policy(
-        direction,
-        Selector(Prefix(*source), Prefix(*destination), protocol, source_port, destination_port),
-        priority,
-        action,
-        tuple(Template(*template) for template in templates),
-        (mark[0], mark[1]),
-        if_id,
-        None if masks is None else (masks[0], masks[1]),
-        *key,  # interface, index, type and user
-    )
-    return policy._replace(octets=bytes.fromhex(octets))
+def _decoded(pieces: Iterable[bytes]) -> Iterator[Policy]:
+    for piece in pieces:
+        yield from decode_policies(piece)
 
 
-def _everything_out(
-    policies: Mapping[PolicyKey, Policy], states: Mapping[StateKey, State]
-) -> dict[str, object]:
-    return {
-        "policies": [_policy_out(policy) for policy in policies.values()],
-        "states": [_state_out(state) for state in states.values()],
-    }
+def _changes_in(letters: str, policies: Iterator[Policy]) -> Iterator[Change]:
+    for letter in letters:
+        verb = _VERBS[letter]
+        old = None if verb is Verb.ADD else next(policies)
+        new = None if verb is Verb.REMOVE else next(policies)
+        policy = new or old
+        if policy is None:
+            raise ValueError("a change without a policy")
+        yield Change(verb, policy.key, old, new)
 
 
 def _state_change_out(change: StateChange) -> list[object]:
-    old = None if change.old is None else _state_out(change.old)
-    new = None if change.new is None else _state_out(change.new)
+    old = None if change.old is None else state_out(change.old)
+    new = None if change.new is None else state_out(change.new)
     return [change.verb.value, old, new]
 
 
 def _state_change_in(item: list[Any]) -> StateChange:
-    old = None if item[1] is None else _state_in(item[1])
-    new = None if item[2] is None else _state_in(item[2])
+    old = None if item[1] is None else state_in(item[1])
+    new = None if item[2] is None else state_in(item[2])
     state = new or old
     if state is None:
         raise ValueError("a change without a state")
     return StateChange(Verb(item[0]), state.key, old, new)
-
-
-def _state_out(state: State) -> dict[str, object]:
-    """A state by its fields, the keys in hexadecimal: only the files of the journal hold them."""
-    document = state._asdict()
-    for name in ("encryption", "authentication"):
-        algorithm = document[name]
-        if algorithm is not None:
-            document[name] = [algorithm.name, algorithm.key.reveal().hex(), algorithm.bits]
-    return document
-
-
-def _state_in(item: dict[str, Any]) -> State:
-    fields = dict(item)
-    for name in ("encryption", "authentication"):
-        if fields[name] is not None:
-            word, key, bits = fields[name]
-            fields[name] = Algorithm(word, Secret(bytes.fromhex(key)), bits)
-    if fields["selector"] is not None:
-        source, destination, *rest = fields["selector"]
-        fields["selector"] = Selector(Prefix(*source), Prefix(*destination), *rest)
-    if fields["encapsulation"] is not None:
-        fields["encapsulation"] = UdpEncapsulation(*fields["encapsulation"])
-    return State(
-        **fields
-        | {
-            "limits": Limits(*fields["limits"]),
-            "replay": Replay(*fields["replay"]),
-            "flags": tuple(fields["flags"]),
-            "extra_flags": tuple(fields["extra_flags"]),
-            "mark": tuple(fields["mark"]),
-        }
-    )

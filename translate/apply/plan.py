@@ -8,11 +8,12 @@ what others have that meets ours.  Nothing that is not ours is ever changed, unl
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from ..xfrm.model import Policy, PolicyKey
+from ..xfrm.wire import identities, sift
 
 SOCKET_DIRECTIONS = ("socket in", "socket out")
 
@@ -52,7 +53,8 @@ class Plan:
     ``conflicts`` are changes that would touch a foreign policy: one in the place of a wanted one,
     or one that was ours until somebody else changed it.  ``drifted`` are policies of ours that
     somebody changed or removed since we installed them.  ``kept`` counts
-    those that are in place already, ``adopted`` those of them that we did not install.
+    those that are in place already, ``adopted`` those of them that we did not install, ``sockets``
+    the policies of single sockets, ``others`` those of the kernel that are not as we want them.
     """
 
     changes: tuple[Change, ...]
@@ -61,6 +63,8 @@ class Plan:
     foreign: tuple[Foreign, ...]
     kept: int
     adopted: int
+    sockets: int = 0
+    others: int = 0
 
     @property
     def empty(self) -> bool:
@@ -78,14 +82,53 @@ def same(one: Policy, other: Policy) -> bool:
     )
 
 
+def plan_of_dump(
+    wanted: Sequence[Policy],
+    live: Iterable[bytes],
+    owned: Iterable[bytes],
+    *,
+    replace_foreign: bool = False,
+) -> Plan:
+    """Compare with the datagrams of a dump, and with what we installed last, in messages.
+
+    What is in place already is known by its bytes and never decoded; :func:`make_plan` sees the
+    rest.  Raises ``ValueError`` as that does.
+    """
+    places = {identity: place for place, identity in enumerate(identities(wanted))}
+    if len(places) != len(wanted):
+        wanted = list(dict.fromkeys(wanted))
+        places = {identity: place for place, identity in enumerate(identities(wanted))}
+    present, recorded = bytearray(len(wanted)), bytearray(len(wanted))
+    others = [policy for data in live for policy in sift(data, places, present)]
+    ours = [policy for data in owned for policy in sift(data, places, recorded)]
+    ours += [
+        policy
+        for policy, there, known in zip(wanted, present, recorded, strict=True)
+        if known and not there
+    ]
+    kept = sum(present)
+    plan = make_plan(
+        (policy for policy, there in zip(wanted, present, strict=True) if not there),
+        others,
+        {policy.key: policy for policy in ours},
+        replace_foreign=replace_foreign,
+        beside=wanted if kept else (),
+    )
+    adopted = sum(there and not known for there, known in zip(present, recorded, strict=True))
+    return replace(plan, kept=plan.kept + kept, adopted=plan.adopted + adopted)
+
+
 def make_plan(
     wanted: Iterable[Policy],
     live: Iterable[Policy],
     owned: Mapping[PolicyKey, Policy],
     *,
     replace_foreign: bool = False,
+    beside: Sequence[Policy] = (),
 ) -> Plan:
     """Compare.  ``owned`` is what we installed last, as our record has it.
+
+    ``beside`` are all wanted policies where ``wanted`` are only those that are not in place.
 
     Raises ``ValueError`` when two wanted policies have one key: the kernel has room for one.
     """
@@ -98,7 +141,13 @@ def make_plan(
                     f"two policies for {policy.selector} {policy.direction}, with priorities"
                     f" {before.priority} and {policy.priority}"
                 )
-    live_by_key = {p.key: p for p in live if p.direction not in SOCKET_DIRECTIONS}
+    live_by_key: dict[PolicyKey, Policy] = {}
+    sockets = 0
+    for policy in live:
+        if policy.direction in SOCKET_DIRECTIONS:
+            sockets += 1
+        else:
+            live_by_key[policy.key] = policy
     changes: list[Change] = []
     conflicts: list[Change] = []
     kept = adopted = 0
@@ -122,21 +171,23 @@ def make_plan(
             ours = replace_foreign or same(present, recorded)
             (changes if ours else conflicts).append(Change(Verb.REMOVE, key, present, None))
     foreign = _foreign(
-        wanted_by_key,
+        beside or wanted_by_key.values(),
         [p for k, p in live_by_key.items() if k not in owned and k not in wanted_by_key],
     )
-    return Plan(tuple(changes), tuple(conflicts), tuple(drifted), tuple(foreign), kept, adopted)
+    return Plan(
+        tuple(changes), tuple(conflicts), tuple(drifted), tuple(foreign), kept, adopted, sockets
+    )
 
 
 FOREIGN_LIMIT = 10_000
 """Foreign policies that are compared with ours one by one; a key daemon has a few for each peer."""
 
 
-def _foreign(wanted: Mapping[PolicyKey, Policy], others: Sequence[Policy]) -> Iterable[Foreign]:
+def _foreign(wanted: Iterable[Policy], others: Sequence[Policy]) -> Iterable[Foreign]:
     """For each foreign policy the first of ours that it meets."""
     if not others:
         return
-    index = _Meeting(wanted.values())
+    index = _Meeting(wanted)
     for policy in others[:FOREIGN_LIMIT]:
         ours = index.first(policy)
         if ours is not None:

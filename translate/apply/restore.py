@@ -12,10 +12,11 @@ from typing import NamedTuple
 from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, PolicyKey
 from .firewall import FirewallError
-from .journal import Journal, JournalError, Saved
+from .journal import Journal, Saved
 from .order import passes
 from .plan import make_plan
 from .states import plan_states
+from .stored import JournalError
 from .transaction import ApplyError, Kernel, Result, Table, apply, roll_back
 
 
@@ -42,10 +43,9 @@ def restore(
         record = journal.read()
         if record is not None:
             roll_back(kernel, journal, record, firewall)
-        owned, owned_states = journal.read_owned(), journal.read_owned_states()
-        plan = make_plan(saved.policies, kernel.dump(), owned)
+        plan = make_plan(saved.policies, kernel.each(), journal.read_owned())
         live = kernel.dump_states() if saved.states else []
-        states = plan_states(saved.states, live, owned_states)
+        states = plan_states(saved.states, live, journal.read_owned_states())
         taken = len(plan.conflicts) + len(states.conflicts)
         if taken:
             raise ApplyError(f"{taken} places are taken by others", rolled_back=True)
@@ -53,11 +53,9 @@ def restore(
             kernel,
             journal,
             plan,
-            owned,
             firewall=firewall,
             rules=saved.firewall,
             states=states,
-            owned_states=owned_states,
             progress=progress,
         )
     except (ApplyError, KernelError, JournalError, FirewallError, ValueError, OSError) as error:
@@ -67,12 +65,13 @@ def restore(
 
 def _block(kernel: Kernel, journal: Journal, saved: Saved) -> int:
     """Block what the saved policies protected or blocked, but for the places of others."""
-    there = {policy.key for policy in kernel.dump()}
+    there = {policy.key for policy in kernel.each()}
     ours: dict[PolicyKey, Policy] = {
         policy.key: policy._replace(action="block", templates=())
         for policy in saved.policies
         if not passes(policy) and policy.key not in there
     }
     kernel.install(list(ours.values()))
-    journal.write_owned(ours)
+    journal.write_owned(ours.values())
+    journal.finish()
     return len(ours)

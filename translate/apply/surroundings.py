@@ -16,8 +16,6 @@ from typing import Final, NamedTuple
 
 from ..xfrm.bulk import enter_namespace
 from ..xfrm.errors import KernelError
-from ..xfrm.model import Policy
-from .plan import SOCKET_DIRECTIONS
 
 _NETLINK_XFRM: Final = "6"
 _ACQUIRE: Final = 1
@@ -55,10 +53,9 @@ class Surroundings:
         return [name for name, action in self.defaults.items() if action == "block"]
 
 
-def look_around(netns: str | None, policies: Iterable[Policy]) -> Surroundings:
-    """Read it all.  ``policies`` is a dump of the namespace.  Raises :class:`KernelError`."""
+def look_around(netns: str | None, sockets: int) -> Surroundings:
+    """Read it all; ``sockets`` counts the policies of sockets.  Raises :class:`KernelError`."""
     found: list[Surroundings | BaseException] = []
-    sockets = sum(policy.direction in SOCKET_DIRECTIONS for policy in policies)
     defaults = _defaults(netns or "")
 
     def enter() -> None:

@@ -12,15 +12,14 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
-from .journal import Journal, JournalError, Phase, Record
+from .journal import Journal, Phase, Record
 from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
 from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
 from .states import (
@@ -31,6 +30,7 @@ from .states import (
     way_back,
     wrong_states,
 )
+from .stored import JournalError
 
 NO_STATES: Final = StatePlan()
 
@@ -38,8 +38,8 @@ NO_STATES: Final = StatePlan()
 class Kernel(Protocol):
     """What a transaction needs of the kernel; the real one is :class:`..xfrm.bulk.Channel`."""
 
-    def dump(self) -> list[Policy]:
-        """All policies, with the index of each."""
+    def each(self) -> Iterator[Policy]:
+        """All policies, one by one, with the index of each."""
 
     def exchange(self, changes: Sequence[tuple[Policy | None, Policy | None]]) -> None:
         """Add, replace or remove, old and new of each; never what is not as ``old`` says."""
@@ -102,12 +102,10 @@ def apply(
     kernel: Kernel,
     journal: Journal,
     plan: Plan,
-    owned: Mapping[PolicyKey, Policy],
     *,
     firewall: Table,
     rules: str = "",
     states: StatePlan = NO_STATES,
-    owned_states: Mapping[StateKey, State] = MappingProxyType({}),
     persist: bool = False,
     confirm_within: float = 0.0,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
@@ -129,15 +127,12 @@ def apply(
         Phase.APPLYING,
         steps.steps,
         steps.guard,
-        tuple(owned.values()),
         journal.boot,
         deadline,
         firewall.read(),
         rules,
         states.changes,
-        tuple(owned_states.values()),
         persist,
-        journal.read_owned_rules(),
     )
     # The watchdog is there before the record: one that finds no record has nothing to do.
     started(record)
@@ -170,29 +165,27 @@ def apply(
 
 def commit(journal: Journal, record: Record) -> None:
     """Make a carried-out transaction final: what it put there is ours from now on."""
-    policies, states = owned_after(record), owned_states_of(record)
+    states = owned_states_of(journal, record).values()
+    journal.write_owned(owned_after(journal, record), states, record.firewall_after)
     if record.persist:
-        journal.write_saved(policies, states, record.firewall_after)
-    journal.write_owned(policies, states, record.firewall_after)
-    journal.forget()
-    if record.persist:
-        journal.adopt_saved()
+        journal.write_saved(owned_after(journal, record), states, record.firewall_after)
+    journal.finish()
 
 
-def owned_after(record: Record) -> dict[PolicyKey, Policy]:
-    """What is ours once a transaction is final."""
-    owned = {policy.key: policy for policy in record.owned_before}
+def owned_after(journal: Journal, record: Record) -> Iterator[Policy]:
+    """The policies that are ours once a transaction is final."""
+    changed = {change.key for change in record.changes}
+    for policy in journal.owned_policies():
+        if policy.key not in changed:
+            yield policy
     for change in record.changes:
-        if change.new is None:
-            owned.pop(change.key, None)
-        else:
-            owned[change.key] = change.new
-    return owned
+        if change.new is not None:
+            yield change.new
 
 
-def owned_states_of(record: Record) -> dict[StateKey, State]:
+def owned_states_of(journal: Journal, record: Record) -> dict[StateKey, State]:
     """The states that are ours once a transaction is final."""
-    return owned_states_after(record.owned_states_before, record.states)
+    return owned_states_after(journal.read_owned_states().values(), record.states)
 
 
 def roll_back(
@@ -216,7 +209,7 @@ def roll_back(
         journal.write(replace(record, phase=Phase.ROLLING_BACK))
     count = 0
     for attempt in range(1, TRIES + 1):
-        changes, left = _what_to_take_back(record, kernel.dump())
+        changes, left = _what_to_take_back(record, kernel.each())
         states, lost = way_back(kernel, record.states)
         left += lost
         steps = in_order(changes)
@@ -235,8 +228,6 @@ def roll_back(
         break
     firewall.load(record.firewall_before)
     _remove_guards(kernel)
-    _restore_owned(journal, record)
-    journal.discard_saved()
     journal.forget()
     if left:
         raise ApplyError("the rollback is over, but", rolled_back=False, left=left)
@@ -247,13 +238,13 @@ def _what_to_take_back(
     record: Record, present_policies: Iterable[Policy]
 ) -> tuple[list[Change], list[str]]:
     """The changes that lead back from what is there, and in words what others changed."""
-    live = _by_key(present_policies)
+    there = _present(present_policies, record.changes, lambda change: change.old)
     changes: list[Change] = []
     left: list[str] = []
     for change in reversed_changes(record.changes):
-        present = live.get(change.key)
-        if _is(present, change.new):
+        if change.key not in there:
             continue  # never done, or taken back already
+        present = there[change.key]
         if not _is(present, change.old):
             left.append(f"{_name(change)}: somebody else changed it meanwhile")
             continue
@@ -273,34 +264,29 @@ def _is_of_others(error: Exception) -> bool:
     )
 
 
-def _restore_owned(journal: Journal, record: Record) -> None:
-    """Write only what is not there already: the disk may be full."""
-    before = {policy.key: policy for policy in record.owned_before}
-    states = {state.key: state for state in record.owned_states_before}
-    with suppress(JournalError):
-        there = journal.read_owned(), journal.read_owned_states(), journal.read_owned_rules()
-        if there == (before, states, record.rules_before):
-            return
-    journal.write_owned(before, states, record.rules_before)
-
-
 def _still_true(kernel: Kernel, changes: Sequence[Change]) -> list[Change]:
     """The changes, if the kernel is as it was when they were planned; the question took time."""
+    old = {change.key: change for change in changes}
     try:
-        live = _by_key(kernel.dump())
+        for present in kernel.each():
+            change = old.pop(present.key, None) if _counts(present) else None
+            if change is not None and not _is(present, change.old):
+                _not_true(change)
+    except ApplyError:
+        raise
     except Exception as error:
         raise ApplyError(f"{_reason(error)}; nothing was done", rolled_back=True) from error
-    found: list[Change] = []
-    for change in changes:
-        present = live.get(change.key)
-        if not _is(present, change.old):
-            raise ApplyError(
-                f"{_name(change)}: somebody else changed it since the plan was made; nothing was"
-                " done",
-                rolled_back=True,
-            )
-        found.append(change._replace(old=present))
-    return found
+    for change in old.values():
+        if change.old is not None:
+            _not_true(change)
+    return list(changes)
+
+
+def _not_true(change: Change) -> NoReturn:
+    raise ApplyError(
+        f"{_name(change)}: somebody else changed it since the plan was made; nothing was done",
+        rolled_back=True,
+    )
 
 
 def _back(
@@ -343,12 +329,11 @@ def _carry_out(
 
 def _check(kernel: Kernel, steps: Sequence[Change]) -> None:
     """Read back: what was installed must be there as it was meant, what was removed must not."""
-    live = _by_key(kernel.dump())
-    wrong = [change for change in steps if not _is(live.get(change.key), change.new)]
+    wrong = _present(kernel.each(), steps, lambda change: change.new)
     if wrong:
         raise ApplyError(
             f"{len(wrong)} policies are not what was installed, the first of them"
-            f" {_name(wrong[0])}: somebody else changes policies at the same time",
+            f" {_name_of_key(next(iter(wrong)))}: somebody else changes policies at the same time",
             rolled_back=False,
         )
 
@@ -366,7 +351,7 @@ def _check_states(kernel: Kernel, states: StatePlan) -> None:
 def _remove_guards(kernel: Kernel) -> None:
     """Take away every guard that is there, also one of a run that was killed."""
     for attempt in range(1, TRIES + 1):
-        guards = [policy for policy in kernel.dump() if policy.user == GUARD_USER]
+        guards = [policy for policy in kernel.each() if policy.user == GUARD_USER]
         if not guards:
             return
         try:
@@ -377,12 +362,30 @@ def _remove_guards(kernel: Kernel) -> None:
                 raise
 
 
-def _by_key(policies: Iterable[Policy]) -> dict[PolicyKey, Policy]:
-    return {
-        policy.key: policy
-        for policy in policies
-        if policy.direction not in SOCKET_DIRECTIONS and policy.user != GUARD_USER
-    }
+def _present(
+    policies: Iterable[Policy],
+    changes: Iterable[Change],
+    expected: Callable[[Change], Policy | None],
+) -> dict[PolicyKey, Policy | None]:
+    """What stands in the places of changes, where it is not as expected; ``None`` for nothing.
+
+    The kernel's policies are looked at one by one: all of them at once would fill the memory.
+    """
+    awaited = {change.key: expected(change) for change in changes}
+    found: dict[PolicyKey, Policy | None] = {}
+    for policy in policies:
+        if not _counts(policy):
+            continue
+        key = policy.key
+        if key in awaited and not _is(policy, awaited.pop(key)):
+            found[key] = policy
+    found.update((key, None) for key, policy in awaited.items() if policy is not None)
+    return found
+
+
+def _counts(policy: Policy) -> bool:
+    """Whether a policy is one of those that can be ours: no socket's, and no guard."""
+    return policy.direction not in SOCKET_DIRECTIONS and policy.user != GUARD_USER
 
 
 def _is(present: Policy | None, expected: Policy | None) -> bool:
@@ -392,5 +395,9 @@ def _is(present: Policy | None, expected: Policy | None) -> bool:
 
 
 def _name(change: Change) -> str:
-    policy = change.new or change.old
-    return "" if policy is None else f"{policy.selector} {policy.direction}"
+    return _name_of_key(change.key)
+
+
+def _name_of_key(key: PolicyKey) -> str:
+    direction, selector, *_ = key
+    return f"{selector} {direction}"

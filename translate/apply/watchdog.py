@@ -17,7 +17,8 @@ from typing import Final
 
 from ..xfrm.errors import KernelError
 from .firewall import FirewallError
-from .journal import Journal, JournalError, Phase
+from .journal import Journal, Phase
+from .stored import JournalError
 from .transaction import ApplyError, Kernel, Table, roll_back
 
 IN_PLACE: Final = b"+"

@@ -15,16 +15,16 @@ from ..apply import watchdog
 from ..apply.firewall import Firewall, FirewallError
 from ..apply.journal import (
     Journal,
-    JournalError,
     Phase,
     Record,
     life_of,
     target_folder,
 )
-from ..apply.plan import SOCKET_DIRECTIONS, make_plan
+from ..apply.plan import make_plan, plan_of_dump
 from ..apply.restore import restore
 from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
 from ..apply.states import StatePlan, plan_states, same_state
+from ..apply.stored import JournalError
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import (
     ApplyError,
@@ -118,11 +118,10 @@ def _show(arguments: argparse.Namespace, items: Sequence[object]) -> None:
 def _make(
     arguments: argparse.Namespace, journal: Journal, kernel: Channel, translation: Translation
 ) -> WholePlan:
-    live = kernel.dump()
-    plan = make_plan(
+    plan = plan_of_dump(
         wanted_policies(translation),
-        live,
-        journal.read_owned(),
+        kernel.datagrams(),
+        journal.owned_messages(),
         replace_foreign=arguments.replace_foreign,
     )
     wanted, owned = wanted_states(translation), journal.read_owned_states()
@@ -137,7 +136,7 @@ def _make(
         plan,
         states,
         firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
-        around=look_around(arguments.netns, live),
+        around=look_around(arguments.netns, plan.sockets),
         places=origins(translation),
         state_places=state_origins(translation),
     )
@@ -236,9 +235,11 @@ def _persist_only(arguments: argparse.Namespace, journal: Journal, translation: 
     """Save what is in place already for the next boot."""
     if arguments.persist:
         journal.write_saved(
-            journal.read_owned(), journal.read_owned_states(), render_firewall(translation)
+            journal.owned_policies(),
+            journal.read_owned_states().values(),
+            render_firewall(translation),
         )
-        journal.adopt_saved()
+        journal.finish()
         write_unit(arguments)
     return EXIT_DONE
 
@@ -272,11 +273,9 @@ def _carry_out(
                 kernel,
                 journal,
                 plan.policies,
-                journal.read_owned(),
                 firewall=firewall,
                 rules=rules,
                 states=plan.states,
-                owned_states=journal.read_owned_states(),
                 persist=arguments.persist,
                 confirm_within=arguments.confirm_within,
                 progress=_Progress(),
@@ -454,12 +453,11 @@ def _status(arguments: argparse.Namespace) -> int:
     journal = _journal(arguments)
     kernel = _kernel(arguments)
     record = journal.read()
-    owned, owned_states = journal.read_owned(), journal.read_owned_states()
+    owned, owned_states = journal.owned_policies(), journal.read_owned_states()
     if record is not None and record.phase is Phase.UNCONFIRMED:
-        owned, owned_states = owned_after(record), owned_states_of(record)
-    dumped = kernel.dump()
-    policies = [p for p in dumped if p.direction not in SOCKET_DIRECTIONS]
-    plan = make_plan(owned.values(), policies, owned)
+        owned, owned_states = owned_after(journal, record), owned_states_of(journal, record)
+    ours = list(owned)
+    plan = plan_of_dump(ours, kernel.datagrams(), journal.owned_messages())
     live_states = {state.key: state for state in kernel.dump_states()} if owned_states else {}
     lost = [
         state
@@ -469,22 +467,23 @@ def _status(arguments: argparse.Namespace) -> int:
     saved = journal.read_saved() if record is None else None
     if record is not None:
         print(_pending_text(record, arguments))
-    print(f"{len(owned)} policies are ours, {len(policies) - plan.kept} of others or changed")
+    print(f"{len(ours)} policies are ours, {plan.others} of others or changed")
     if owned_states:
         print(f"{len(owned_states)} states are ours")
-    for policy in plan.drifted:
+    lost_policies = [c.new for c in (*plan.changes, *plan.conflicts) if c.new is not None]
+    for policy in lost_policies:
         print(f"? {policy_arguments(policy)}  (ours, but changed or removed by somebody else)")
     for state in lost:
         print(f"? {name_of(state)}  (ours, but changed or removed, or its life is over)")
-    for line in describe(look_around(arguments.netns, dumped)):
+    for line in describe(look_around(arguments.netns, plan.sockets)):
         print(f"* {line}")
     if saved is not None:
-        agrees = {p.key: p for p in saved.policies}.keys() == owned.keys()
+        agrees = set(saved.policies) == {p._replace(index=0) for p in ours}
         print(
             f"the next boot installs {len(saved.policies)} policies"
             + ("" if agrees else ", which are not those that are in place now")
         )
-    return EXIT_STALE if plan.drifted or lost or record is not None else EXIT_DONE
+    return EXIT_STALE if lost_policies or lost or record is not None else EXIT_DONE
 
 
 # -- restore

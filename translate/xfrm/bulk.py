@@ -454,14 +454,16 @@ class Channel:
 
     def dump(self) -> list[Policy]:
         """All policies of the namespace, those of sockets too; the newest first."""
-        found: list[Policy] = []
-        for data in self._dump():
-            found += decode_policies(data)
-        return found
+        return list(self.each())
 
-    def dump_raw(self) -> list[bytes]:
-        """The datagrams of a dump, as they came: for what :class:`Policy` has no room for."""
-        return list(self._dump())
+    def each(self) -> Iterator[Policy]:
+        """The same one by one: for many policies of which few are kept."""
+        for data in self._dump():
+            yield from decode_policies(data)
+
+    def datagrams(self) -> Iterator[bytes]:
+        """The datagrams of a dump, as they come: for :func:`..xfrm.wire.sift`."""
+        return self._dump()
 
     def _dump(self, request: Callable[[int], bytes] = encode_dump) -> Iterator[bytes]:
         """Read all policies, or what else ``request`` asks for.

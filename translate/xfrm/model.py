@@ -97,8 +97,14 @@ class Policy(NamedTuple):
 
     @property
     def key(self) -> PolicyKey:
-        """What the kernel compares to tell two policies apart (xfrm_policy_insert_list)."""
+        """What the kernel compares to tell two policies apart (xfrm_policy_insert_list).
+
+        Most policies differ in direction and selector alone, and their key is short.
+        """
         value, mask = self.mark
+        plain = not (mask or self.if_id or self.ifindex or self.user) and self.ptype == "main"
+        if plain and self.port_masks is None:
+            return (self.direction, self.selector)
         return (
             self.direction,
             self.selector,
@@ -111,8 +117,11 @@ class Policy(NamedTuple):
         )
 
 
-PolicyKey = tuple[str, Selector, tuple[int, int], int, tuple[int, int], int, str, int]
-"""Direction, selector, port masks, interface, mark, if_id, type and user."""
+PolicyKey = (
+    tuple[str, Selector]
+    | tuple[str, Selector, tuple[int, int], int, tuple[int, int], int, str, int]
+)
+"""Direction and selector, and where they say something port masks, interface, mark and the rest."""
 
 
 class FirewallRule(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ..net import LENGTH_OF_MASK, MASK_OF_LENGTH, Prefix, Selector
@@ -58,6 +58,9 @@ _IF_ID: Final = struct.Struct("=HHI")
 
 _SUB_TYPE: Final = struct.pack("=HHB7x", 10, 16, 1)
 """XFRMA_POLICY_TYPE, six bytes: sub."""
+
+_MAIN_TYPE: Final = struct.pack("=HHB7x", 10, 16, 0)
+"""The same for main: kernels with sub policies say it in dumps (CONFIG_XFRM_SUB_POLICY)."""
 
 _XFRMA_TMPL: Final = 5
 _XFRMA_SEC_CTX: Final = 8
@@ -224,6 +227,50 @@ def _put_back(octets: bytes, kind: int, sequence: int, index: int) -> bytes:
     message += octets
     struct.pack_into("=I", message, _INDEX_AT, index)
     return bytes(message)
+
+
+def identities(policies: Iterable[Policy]) -> list[bytes]:
+    """All that a policy says but its index, as :func:`sift` finds it in a dump."""
+    return [m[16:72] + m[168:172] + m[176:178] + m[184:] for m in encode_installs(policies)]
+
+
+def sift(data: bytes, wanted: Mapping[bytes, int], found: bytearray) -> list[Policy]:
+    """Mark in ``found`` the wanted policies of a datagram; return all others, decoded.
+
+    ``wanted`` has places by identity.  A policy that says more than an identity can (a limit, a
+    flag) is always returned.  Comparing bytes is several times faster than decoding them.  Raises
+    ``ValueError``.
+    """
+    others: list[Policy] = []
+    place, head, unlimited, main = wanted.get, _LENGTH_AND_TYPE.unpack_from, _UNLIMITED, _MAIN_TYPE
+    following, size = 0, len(data)
+    while following + 16 <= size:
+        start = following
+        length, kind = head(data, start)
+        end = start + length
+        if length < 16 or end > size:
+            raise ValueError("a message of the kernel is cut")
+        following = end + 3 & ~3
+        if kind not in (NEWPOLICY, UPDPOLICY):
+            continue
+        rest = data[start + 184 : end]
+        if rest[-12:] == main:
+            rest = rest[:-12]
+        at = place(
+            data[start + 16 : start + 72]
+            + data[start + 168 : start + 172]
+            + data[start + 176 : start + 178]
+            + rest
+        )
+        if (
+            at is None
+            or data[start + 72 : start + 136] != unlimited
+            or data[start + 178 : start + 180] != b"\0\0"
+        ):
+            others += decode_policies(data[start:end])
+        else:
+            found[at] = 1
+    return others
 
 
 def encode_removals(
