@@ -48,3 +48,22 @@ class Route(NamedTuple):
     metric: int = 0
     table: str = "main"
     kind: str = "unicast"
+
+
+class RoutingRule(NamedTuple):
+    """A row of ``ip rule``: which packets look up which table, the lowest priority first.
+
+    ``None`` stands for any source, destination or mark; ``mark`` is value and mask.  ``table`` is
+    a table's name or number, or an action such as ``blackhole``.  ``others`` are words that are
+    kept as they stand (``tos``, ``oif`` and the like).
+    """
+
+    priority: int
+    table: str
+    span: Span
+    source: Prefix | None = None
+    destination: Prefix | None = None
+    mark: tuple[int, int] | None = None
+    incoming: str = ""
+    inverted: bool = False
+    others: tuple[str, ...] = ()
