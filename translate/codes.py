@@ -23,7 +23,7 @@ TITLES: Final = {
     "ET111": "the input holds more than one table",
     "ET112": "the kernel damaged an IPv6 row when it printed it",
     "ET113": "the same selector stands twice",
-    "ET114": "lines that hold no eroute were passed over",
+    "ET114": "lines that nothing reads were passed over",
     "ET115": "nothing to translate",
     "ET116": "a packet count is out of range",
     "ET117": "there is text behind the end of a row",
@@ -35,6 +35,12 @@ TITLES: Final = {
     "ET124": "ipsec eroute --clear has no counterpart that spares others' policies",
     # 13x: the other proc tables
     # 14x: captures
+    "ET140": "a route cannot be read",
+    "ET141": "a routing rule cannot be read",
+    "ET142": "an address of an interface cannot be read",
+    "ET143": "the input holds more than one host",
+    "ET144": "a folder or archive cannot be read whole",
+    "ET145": "files that hold no table were passed over",
     # 15x: scripts of shell commands
     # 16x: ipsec.conf
     # 2xx: mapping

@@ -43,8 +43,8 @@ _IP: Final = re.compile(
 _SHAPE: Final = re.compile(r"\s+inet6? (?:addr: ?)?[0-9a-fA-F:.]+.*\Z", re.ASCII)
 _OTHERS: Final = re.compile(
     r"\s+(?:link/\w+(?: |\Z)|valid_lft |(?:[RT]X|RX errors|TX errors)[ :]|RX packets|TX packets"
-    r"|collisions:|Interrupt:|Memory:|Base address:|device (?:interrupt|memory) |(?:ether|unspec|loop"
-    r"|tunnel|sit|ppp|ipip) +\S.*txqueuelen |loop +txqueuelen|NOARP|UP |POINTOPOINT|BROADCAST"
+    r"|collisions:|Interrupt:|Memory:|Base address:|device (?:interrupt|memory) |(?:ether|unspec"
+    r"|loop|tunnel|sit|ppp|ipip) +\S.*txqueuelen |loop +txqueuelen|NOARP|UP |POINTOPOINT|BROADCAST"
     r"|EtherTalk|IPX|altname |alias ).*\Z"
     r"|\s+MTU:[0-9]+ +Metric:.*\Z|\s+\[NO FLAGS\].*\Z"
 )
@@ -145,8 +145,22 @@ def _masked(address_text: str, mask_text: str | None) -> Prefix:
 
 
 _NOT_A_LABEL: Final = frozenset(
-    "global link host site scope secondary dynamic deprecated tentative permanent temporary"
-    " noprefixroute mngtmpaddr dadfailed".split()
+    {
+        "global",
+        "link",
+        "host",
+        "site",
+        "scope",
+        "secondary",
+        "dynamic",
+        "deprecated",
+        "tentative",
+        "permanent",
+        "temporary",
+        "noprefixroute",
+        "mngtmpaddr",
+        "dadfailed",
+    }
 )
 
 

@@ -33,6 +33,9 @@ class RouteContext(NamedTuple):
     destination: Prefix | None = None
 
 
+NO_CONTEXT: Final = RouteContext()
+"""Nothing is known of the surroundings."""
+
 ANYWHERE: Final = {4: Prefix(4, 0, 0), 6: Prefix(6, 0, 0)}
 """The destination of a default route, by family."""
 
@@ -62,19 +65,23 @@ _TABLE_ROW: Final = re.compile(
     re.ASCII,
 )
 _TABLE_ROW_6: Final = re.compile(
-    r"\s*(?P<destination>[0-9a-f:.]+/[0-9]{1,3}|default|\[::\]/0) +(?P<gateway>[0-9a-f:.]+|\*|\[::\])"
-    rf" +(?P<flags>[UGHRDMACnea!]+) +(?P<first>-?[0-9]+) +[0-9]+ +[0-9]+ +(?P<device>\S+)\s*\Z",
+    r"\s*(?P<destination>[0-9a-f:.]+/[0-9]{1,3}|default|\[::\]/0)"
+    r" +(?P<gateway>[0-9a-f:.]+|\*|\[::\])"
+    r" +(?P<flags>[UGHRDMACnea!]+) +(?P<first>-?[0-9]+) +[0-9]+ +[0-9]+ +(?P<device>\S+)\s*\Z",
     re.ASCII,
 )
-_WORDS: Final = r"(?:via|dev|proto|scope|src|metric|table|nexthop|error|mtu|advmss|onlink|tos|from)"
+_WORDS: Final = r"(?:via|dev|proto|scope|src|metric|table|nexthop|error|mtu|advmss|onlink|tos)"
 _IPROUTE_ROW: Final = re.compile(
-    rf"\s*(?:(?:{'|'.join(KINDS)}) +)?(?:default|{_QUAD}(?:/[0-9]+)?|[0-9a-f]*:[0-9a-f:.]*(?:/[0-9]+)?)"
+    rf"\s*(?:(?:{'|'.join(KINDS)}) +)?(?:default|{_QUAD}(?:/[0-9]+)?"
+    r"|(?=[^ ]*:[^ ]*:)[0-9a-f:.]+(?:/[0-9]+)?)"
     rf"(?: +{_WORDS} .*|\s*\\?)\Z",
     re.ASCII,
 )
 _BARE: Final = re.compile(rf"\s*(?:(?:{'|'.join(DEVICELESS)}) +)\S+\s*\Z", re.ASCII)
 _NEXT_HOP: Final = re.compile(r"\s*nexthop +(?:via|dev) .*\Z", re.ASCII)
-_RULE: Final = re.compile(r"\s*(?P<priority>[0-9]{1,10}):\s+(?P<rest>(?:not +)?from .*)\Z", re.ASCII)
+_RULE: Final = re.compile(
+    r"\s*(?P<priority>[0-9]{1,10}):\s+(?P<rest>(?:not +)?from .*)\Z", re.ASCII
+)
 _COLUMNS: Final = re.compile(
     r"\s*(?:Destination +(?:Gateway|Next Hop) .*(?:Flags?|Iface|If)\b.*"
     r"|Kernel (?:IP|IPv6) routing table.*)\Z"
@@ -82,13 +89,61 @@ _COLUMNS: Final = re.compile(
 _CACHE: Final = re.compile(r"\s+cache\b.*\Z")
 
 _VALUED: Final = frozenset(
-    "proto scope error mtu advmss hoplimit pref tos dsfield realm realms expires weight window"
-    " rtt rttvar rto_min ssthresh cwnd initcwnd initrwnd reordering features quickack congctl from"
-    " iif age users used uid nhid ipid ts tsage mpath_hash fastopen_no_cookie".split()
+    {
+        "proto",
+        "scope",
+        "error",
+        "mtu",
+        "advmss",
+        "hoplimit",
+        "pref",
+        "tos",
+        "dsfield",
+        "realm",
+        "realms",
+        "expires",
+        "weight",
+        "window",
+        "rtt",
+        "rttvar",
+        "rto_min",
+        "ssthresh",
+        "cwnd",
+        "initcwnd",
+        "initrwnd",
+        "reordering",
+        "features",
+        "quickack",
+        "congctl",
+        "from",
+        "iif",
+        "age",
+        "users",
+        "used",
+        "uid",
+        "nhid",
+        "ipid",
+        "ts",
+        "tsage",
+        "mpath_hash",
+        "fastopen_no_cookie",
+    }
 )
 """Words of ``ip route`` with a value, which say nothing about where a packet goes."""
 
-_FLAGS: Final = frozenset("onlink linkdown dead pervasive offload trap rt_offload notify cache".split())
+_FLAGS: Final = frozenset(
+    {
+        "onlink",
+        "linkdown",
+        "dead",
+        "pervasive",
+        "offload",
+        "trap",
+        "rt_offload",
+        "notify",
+        "cache",
+    }
+)
 _UNLESS_VALUE: Final = frozenset({"lock"})
 """``mtu lock 1400`` has a word between."""
 
@@ -121,8 +176,13 @@ def looks_like_rule(line: str) -> bool:
 
 
 def is_route_heading(line: str) -> bool:
-    """Whether a line is a heading of net-tools, or the line about the cache of ``ip -6 route``."""
-    return _COLUMNS.match(line) is not None or _CACHE.match(line) is not None
+    """Whether a line is a heading of net-tools."""
+    return _COLUMNS.match(line) is not None
+
+
+def is_cache_line(line: str) -> bool:
+    """Whether a line says that the route above it is a clone in the cache, not in the table."""
+    return _CACHE.match(line) is not None
 
 
 def has_metric_column(heading: str) -> bool:
@@ -131,7 +191,7 @@ def has_metric_column(heading: str) -> bool:
 
 
 def read_route(
-    line: str, span: Span, collector: Collector, context: RouteContext = RouteContext()
+    line: str, span: Span, collector: Collector, context: RouteContext = NO_CONTEXT
 ) -> Route | None:
     """Read one row; ``None`` with a diagnostic (ET140) when it cannot be read.
 
@@ -162,11 +222,14 @@ def _unreadable(code: str, what: str, error: ValueError, line: str, span: Span) 
     )
 
 
+_NO_GATEWAY: Final = frozenset({"*", "-", "0.0.0.0"})  # noqa: S104 - a column of the table
+
+
 def _net_tools(match: re.Match[str], span: Span, context: RouteContext) -> Route:
     destination = _net_tools_destination(match["destination"], match["mask"])
     gateway = match["gateway"]
     reject = "!" in match["flags"]
-    hop = None if gateway in ("*", "-", "0.0.0.0") else parse_address(gateway, 4)
+    hop = None if gateway in _NO_GATEWAY else parse_address(gateway, 4)
     if hop is not None and "G" not in match["flags"]:
         hop = None
     first = match["first"]

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final, NamedTuple
 
-from .routes import RouteContext
+from .routes import NO_CONTEXT, RouteContext
 
 
 class Kind(StrEnum):
@@ -51,14 +52,19 @@ class Section(NamedTuple):
     number: int = 0
     barf: bool = False
     partial: bool = False
-    routes: RouteContext = RouteContext()
+    routes: RouteContext = NO_CONTEXT
+
+
+NO_SECTION: Final = Section()
+"""The start of a text that nothing is known of."""
 
 
 _HOST: Final = r"[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*"
 _MONTH: Final = r"[^\W\d_]{3,5}\.?"
 _DATE: Final = (
-    rf"[^\W\d_]{{2,4}}[.,]* +(?:{_MONTH} +[0-9]{{1,2}}\.?|[0-9]{{1,2}}\.? +{_MONTH})(?: +[0-9]{{4}})?,?"
-    r" +[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?: [AP]M)?(?: [A-Z0-9+:-]{1,6})?(?: [0-9]{4})?"
+    rf"[^\W\d_]{{2,4}}[.,]* +(?:{_MONTH} +[0-9]{{1,2}}\.?|[0-9]{{1,2}}\.? +{_MONTH})"
+    r"(?: +[0-9]{4})?,? +[0-9]{1,2}:[0-9]{2}:[0-9]{2}"
+    r"(?: [AP]M)?(?: [A-Z0-9+:-]{1,6})?(?: [0-9]{4})?"
 )
 BARF_HEADING: Final = re.compile(r"\+ _{10,} +(\S.*?)\s*\Z")
 _DATE_LINE: Final = re.compile(rf"{_DATE}\s*\Z")
@@ -70,7 +76,9 @@ _BRACKET_PROMPT: Final = re.compile(rf"\[\w+@({_HOST}) [^\]]*\][#$>](?: (.*))?\Z
 _STRONG_PROMPT: Final = re.compile(rf"(?:\w+@)?({_HOST}):[^\s#$>]*[#$>](?:\s(.*))?\Z")
 _AT_PROMPT: Final = re.compile(rf"\w+@({_HOST}) ?[#$>](?: (.*))?\Z")
 _WEAK_PROMPT: Final = re.compile(rf"({_HOST}) [#$](?: (.*))?\Z", re.ASCII)
-_NAMELESS_PROMPT: Final = re.compile(r"[#$] +(.*(?:ipsec|/proc/net|\bip +-?\w|netstat|ifconfig).*)\Z")
+_NAMELESS_PROMPT: Final = re.compile(
+    r"[#$] +(.*(?:ipsec|/proc/net|\bip +-?\w|netstat|ifconfig).*)\Z"
+)
 
 _HEADINGS_OF_LOOK: Final = {
     "ROUTING TABLES": Kind.ROUTE,
@@ -126,7 +134,7 @@ class Sectioner:
     ``section`` is the one of the line that was given last.
     """
 
-    def __init__(self, lines: Sequence[str], section: Section = Section()) -> None:
+    def __init__(self, lines: Sequence[str], section: Section = NO_SECTION) -> None:
         self._lines = lines
         self.section = section
         self._places = section.place
@@ -246,7 +254,7 @@ class Sectioner:
         name: str,
         *,
         barf: bool = False,
-        routes: RouteContext = RouteContext(),
+        routes: RouteContext = NO_CONTEXT,
         partial: bool = False,
     ) -> None:
         old = self.section
@@ -292,7 +300,7 @@ def _of_ip(words: list[str], *, partial: bool) -> tuple[Kind, RouteContext, bool
     if first and "address".startswith(first):
         return Kind.ADDRESS, RouteContext(family), partial
     if first and "route".startswith(first):
-        pairs = dict(zip(words, words[1:], strict=False))
+        pairs = dict(pairwise(words))
         table = pairs.get("table", "main")
         context = RouteContext(family, "main" if table == "all" else table, pairs.get("dev", ""))
         filtered = not {"show", "list", "ls", "lst", "table", table}.issuperset(words[1:])
