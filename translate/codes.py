@@ -34,6 +34,13 @@ TITLES: Final = {
     "ET123": "the tool of that time would not have done what the command says",
     "ET124": "ipsec eroute --clear has no counterpart that spares others' policies",
     # 13x: the other proc tables
+    "ET130": "a row of another KLIPS table cannot be read",
+    "ET131": "a row of another KLIPS table is cut",
+    "ET132": "an SA has a field that no version of KLIPS prints",
+    "ET133": "KLIPS could not name an SA or its algorithms",
+    "ET134": "the order of a chain of SAs is not certain",
+    "ET135": "an SA stands in two chains",
+    "ET136": "the fields of an SA do not stand as KLIPS prints them",
     # 14x: captures
     "ET140": "a route cannot be read",
     "ET141": "a routing rule cannot be read",

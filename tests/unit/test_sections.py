@@ -39,7 +39,7 @@ Linux Openswan 2.4.9 (klips)
 + {MARK} {slash}proc/net/ipsec_eroute
 + test -r {slash}proc/net/ipsec_eroute
 + sort -sg +3 /proc/net/ipsec_eroute
-+ 
++
 row
 + {MARK} netstat-rn
 + netstat -nr
@@ -117,13 +117,19 @@ def test_another_barf_is_another_host() -> None:
 )
 def test_the_head_of_look_names_its_host(date: str) -> None:
     text = f"west {date}\na\nROUTING TABLES\nb\neast {date}\nc\nwest.example.com {date}\nd\n"
-    assert hosts(text) == [("a", "west", 0), ("b", "west", 0), ("c", "east", 1), ("d", "west.example.com", 2)]  # fmt: skip
+    assert hosts(text) == [
+        ("a", "west", 0),
+        ("b", "west", 0),
+        ("c", "east", 1),
+        ("d", "west.example.com", 2),
+    ]
     assert kinds(text) == [("a", ""), ("b", "route"), ("c", ""), ("d", "")]
 
 
 def test_a_short_name_is_the_same_host() -> None:
     date = "Tue Mar  4 12:00:00 UTC 2008"
-    text = f"root@west:~# ipsec look\nwest.example.com {date}\na\n[root@west etc]# ipsec eroute\nb\n"
+    head = f"root@west:~# ipsec look\nwest.example.com {date}\na\n"
+    text = f"{head}[root@west etc]# ipsec eroute\nb\n"
     assert {place for _, _, place in hosts(text)} == {0}
 
 

@@ -13,7 +13,8 @@ class Attachment(NamedTuple):
     """A virtual interface and the physical one below it (ipsec_tncfg(5)); ``None`` if detached.
 
     ``mtu`` is that of the virtual device, ``effective_mtu`` the private one, ``physical_mtu`` that
-    of the device below; 0 where unknown.
+    of the device below; 0 where unknown.  ``bare`` marks a device that its driver had not set up:
+    its row is the name alone.
     """
 
     device: str
@@ -22,6 +23,7 @@ class Attachment(NamedTuple):
     mtu: int = 0
     effective_mtu: int = 0
     physical_mtu: int = 0
+    bare: bool = False
 
 
 class InterfaceAddress(NamedTuple):
