@@ -1,6 +1,7 @@
 """Rows of ``ipsec_tncfg``: which device is attached to which (ipsec_tncfg(5)).
 
-``ipsec look`` shows them without blanks around the arrows, several in one line.
+``ipsec look`` shows them without blanks around the arrows, several in one line.  FreeS/WAN before
+1.9 had no private mtu in parentheses.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _MTU: Final = r"[0-9]{1,10}"
 _START: Final = re.compile(rf"\s*{_DEVICE}(?:\s*->|\s*\Z)", re.ASCII)
 _ROW: Final = re.compile(
     rf"(?P<device>{_DEVICE})(?:\s*->\s*(?P<physical>[^\s>=]+) mtu=(?P<mtu>{_MTU})"
-    rf"\((?P<effective>{_MTU})\)\s*->\s*(?P<below>{_MTU})|(?=\s*\Z))(?!\S)",
+    rf"(?:\((?P<effective>{_MTU})\))?\s*->\s*(?P<below>{_MTU})|(?=\s*\Z))(?!\S)",
     re.ASCII,
 )
 _NEXT: Final = re.compile(rf"(?<!\S){_DEVICE}\s*->", re.ASCII)
@@ -68,7 +69,7 @@ def _attachment(match: re.Match[str], span: Span) -> Attachment:
         None if physical == _DETACHED else physical,
         span,
         int(match["mtu"]),
-        int(match["effective"]),
+        int(match["effective"] or 0),
         int(match["below"]),
     )
 
@@ -97,4 +98,5 @@ def format_attachment(attachment: Attachment) -> str:
     if a.bare:
         return a.device
     physical = a.physical or _DETACHED
-    return f"{a.device} -> {physical} mtu={a.mtu}({a.effective_mtu}) -> {a.physical_mtu}"
+    effective = f"({a.effective_mtu})" if a.effective_mtu or not a.mtu else ""
+    return f"{a.device} -> {physical} mtu={a.mtu}{effective} -> {a.physical_mtu}"

@@ -179,6 +179,8 @@ def _read_files(tree: str, files: Iterator[_File], collector: Collector) -> list
         contents.add(key)
         section = Section(kind, match["path"])
         hosts.setdefault(above, []).extend(read_source(data, shown, collector, section))
+    if not hosts:
+        _unreadable(ValueError("this directory or archive holds no file of KLIPS"), collector, tree)
     if passed:
         _passed_over(tree, passed, collector)
     for above, readings in hosts.items():
