@@ -65,7 +65,7 @@ def read_summary(host: KlipsHost) -> tuple[str, ...]:
 
     Empty for an input of eroutes alone, which the summary of the translation tells all about.
     """
-    if not set(_NOUNS).intersection(host.accounted, host.refused) - {"eroute"}:
+    if not {*host.accounted, *host.refused} - {"eroute"}:
         return ()
     parts = []
     for kind, nouns in _NOUNS.items():

@@ -319,7 +319,9 @@ def _reading(name: str, host: str, listing: Listing | None, entries: list[_Entry
             case Parameter(parameter, text):
                 reading.parameters[parameter] = text
             case _Version(text):
-                reading.version = text
+                # The line of the kernel tells more than the banner of the tools.
+                if not reading.version or " version: " in text:
+                    reading.version = text
             case _:
                 pass
     reading.routes.extend(_last_routes(entries))

@@ -33,6 +33,9 @@ _GZIP: Final = b"\x1f\x8b"
 _MAGIC: Final = slice(257, 262)
 """Where a header of tar says ``ustar``."""
 
+_BLOCK: Final = 512
+"""Octets of a block of tar; a block of zeros ends an archive."""
+
 _OF_KLIPS: Final = re.compile(
     r"(?:\A|/)(?P<path>(?:proc/)?(?:net/)?(?:ipsec_(?:eroute|spi|spigrp|tncfg|version)"
     r"|ipsec/(?:(?:eroute|spi|spigrp)/all|tncfg|version))"
@@ -117,6 +120,9 @@ def _members(data: bytes, name: str, collector: Collector) -> Iterator[_File]:
                 content = archive.extractfile(member)
                 if content is not None:
                     yield _File(str(PurePosixPath(member.name)), content.read)
+            end = archive.offset
+        if data[end : end + _BLOCK] != bytes(_BLOCK):
+            _incomplete(name, "the archive is cut: its end is missing", collector)
     except (tarfile.TarError, OSError, EOFError, ValueError, UnicodeError) as error:
         _incomplete(name, f"the archive is damaged: {error}", collector)
 
