@@ -175,6 +175,14 @@ def test_the_kernel_line_tells_the_version() -> None:
     assert host(VERSION + banner).version == host(banner + VERSION).version == VERSION.strip()
 
 
+@pytest.mark.parametrize("line", [TNCFG, "ipsec0->eth1 mtu=16260(1443)->1500\n", SPI])
+def test_a_lone_subnet_above_an_arrow_of_another_table_is_no_row(line: str) -> None:
+    """Policy groups are lists of subnets."""
+    (reading,), items = read(f"10.0.0.0/8\n{line}")
+    assert reading.listing is None
+    assert [(i.code, i.span.line if i.span else 0) for i in items] == [("ET114", 1)]
+
+
 def test_sysctls() -> None:
     text = (
         "==> /proc/sys/net/ipsec/tos <==\n1\n\n==> /proc/sys/net/ipsec/icmp <==\n0\n"

@@ -14,6 +14,7 @@ from .eroute import Eroute
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
 from .reading import Reading
 from .said import Said
+from .sections import same_host
 from .spigrp import chains
 from .table import Listing, UnreadRow
 
@@ -147,7 +148,7 @@ def host_of_readings(
     tables = [r for r in readings if r.listing is not None]
     lost: list[UnreadRow] = []
     if host is not None:
-        named = [name for name in hosts if _same_host(name, host)]
+        named = [name for name in hosts if same_host(name, host)]
         if not named:
             _no_such_host(host, hosts, collector)
             return nothing
@@ -248,18 +249,11 @@ def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def _same_host(one: str, other: str) -> bool:
-    """Whether two names are of one host: a short name is the same as its long form."""
-    if "." in one and "." in other:
-        return one.lower() == other.lower()
-    return one.partition(".")[0].lower() == other.partition(".")[0].lower()
-
-
 def _by_host(readings: Sequence[Reading]) -> dict[str, list[Reading]]:
     """Readings by host, in the order of the input; one host takes those that name none."""
     hosts: dict[str, list[Reading]] = {}
     for reading in readings:
-        name = next((held for held in hosts if _same_host(held, reading.host)), reading.host)
+        name = next((held for held in hosts if same_host(held, reading.host)), reading.host)
         hosts.setdefault(name, []).append(reading)
     if len(hosts) == 2 and "" in hosts:
         name = next(held for held in hosts if held)

@@ -128,6 +128,13 @@ def kind_of_file(name: str) -> Kind:
     return Kind.ANY
 
 
+def same_host(one: str, other: str) -> bool:
+    """Whether two names are of one host: a short name is the same as its long form."""
+    if "." in one and "." in other:
+        return one.lower() == other.lower()
+    return one.partition(".")[0].lower() == other.partition(".")[0].lower()
+
+
 class Sectioner:
     """Goes through the lines of a text that are no eroutes; knows the section of each.
 
@@ -191,7 +198,10 @@ class Sectioner:
         """The head of ``ipsec look`` on one line, or of ``ipsec barf`` on two."""
         match = LOOK_HEADING.match(line)
         if match is None and awaits:
+            # A date in another form, or taken out of a published log: the name must be known.
             match = _LOOK_HEADING_OF_COMMAND.match(line)
+            if match is not None and not same_host(match[1], self.section.host):
+                match = None
         if match is not None:
             self._host(match[1])
             self._begin(Kind.ANY, "ipsec look")
@@ -237,7 +247,7 @@ class Sectioner:
     def _host(self, name: str, *, always: bool = False) -> None:
         """Go over to the host of this name; a short name is the same as its long form."""
         held = self.section.host
-        if not always and (not held or held.partition(".")[0] == name.partition(".")[0]):
+        if not always and (not held or same_host(held, name)):
             if not held:
                 self.section = self.section._replace(host=name)
             return

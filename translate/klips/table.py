@@ -90,6 +90,9 @@ _PIECE: Final = re.compile(r"\s*(?:[0-9a-fA-Fx@:.]{1,44}|subnet|through[46]?)\s*
 _CUT_ROW: Final = re.compile(r"\s*-?[0-9]+(?:\s+[\[0-9a-fA-F:./\]]*\s*-?)?\Z")
 """What is left of a row that was cut before its arrow."""
 
+_OTHER_ROW: Final = re.compile(r"\s*(?:(?:ipsec|mast)[0-9]+ ?->|\S+@\S+ [A-Z]\S*: )")
+"""A row of ``ipsec tncfg`` or ``ipsec spi``: its arrow is not that of an eroute."""
+
 _QUOTE: Final = re.compile(r"(?:[>|] ?)+(?=\s*[-+]?[0-9\[])")
 _QUOTE_ANY: Final = re.compile(r"(?:[>|] ?)+")
 DISK_BLOCK: Final = 512
@@ -390,7 +393,9 @@ class _Reader:
 
     @staticmethod
     def _stands_alone(line: str) -> bool:
-        """Whether a line is a row, or the head of one, by itself."""
+        """Whether a line is a row, or the head of one, by itself; or a row of another table."""
+        if _OTHER_ROW.match(line):
+            return True
         return ROW.match(line) is not None or ("->" in line and ROW_START.match(line) is not None)
 
     def _span(self, first: int, last: int) -> Span:
