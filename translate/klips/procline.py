@@ -18,6 +18,9 @@ _KEY: Final = re.compile(
 )
 """A key in the spellings of ``ipsec spi``, or without its mark."""
 
+_LONG: Final = re.compile(r"[0-9A-Za-z+/]{16,}", re.ASCII)
+"""What may be a key in a value that does not have its form."""
+
 _NO_FIELDS: Final[Mapping[str, re.Pattern[str]]] = {}
 
 
@@ -58,7 +61,7 @@ class ProcLine(NamedTuple):
         form = self.public.get(name)
         if form is None:
             return f"{name}={'*' * len(value)}"
-        return match[0] if form.fullmatch(value) else f"{name}={_KEY.sub(_stars, value)}"
+        return match[0] if form.fullmatch(value) else f"{name}={_LONG.sub(_stars, value)}"
 
 
 def _stars(match: re.Match[str]) -> str:

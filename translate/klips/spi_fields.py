@@ -196,11 +196,12 @@ class SpiRow:
 
     def _add_field(self, name: str, token: Token) -> None:
         if name not in FIELDS:
+            shown = self.line.excerpt()[token.start : token.start + len(name)][:40]
             self.warning(
                 "ET132",
                 token.start,
                 token.start + len(name),
-                f"no known version of KLIPS prints {name[:40]!r}; it was passed over",
+                f"no known version of KLIPS prints {shown!r}; it was passed over",
                 "a patched kernel, or an edited row; the rest of the row is kept",
             )
         elif name in self.tokens or name in self.refused:
