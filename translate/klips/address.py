@@ -17,7 +17,8 @@ _HEX_ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{8}\Z")
 _HOST_ORDER: Final = re.compile(r"0[hH][0-9a-fA-F]{8}\Z")
 _DECIMAL: Final = re.compile(r"[0-9]{1,10}\Z")
 _GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}\Z")
-_QUAD: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z", re.ASCII)
+QUAD: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z", re.ASCII)
+"""An IPv4 address with all its four bytes, as the kernel prints it."""
 
 
 def parse_ipv4(text: str) -> int:
@@ -83,7 +84,7 @@ def parse_printed_address(text: str) -> tuple[int, int]:
     """
     if ":" in text:
         return 6, parse_ipv6(text)
-    if not _QUAD.match(text):
+    if not QUAD.match(text):
         raise ValueError(f"{text!r} does not have four bytes")
     return 4, parse_ipv4(text)
 

@@ -1,26 +1,35 @@
 """One line of a proc table as a diagnostic shows it.
 
-No kernel that is known printed keys, but patched ones and edited captures might: a value whose
-name is not known is left out of every excerpt.
+No kernel that is known printed keys, but patched ones and edited captures might.  So the value
+of a field whose name is not known is left out of every excerpt, and so is what looks like a key.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from ..diagnostics import Diagnostic, Severity, Span
 
 _NAMED: Final = re.compile(r"(?P<name>[^\s=]{1,80})=(?P<value>\S+)")
-_LONG_NUMBER: Final = re.compile(r"(?<![0-9a-zA-Z=])(?:0x[0-9a-fA-F]{16,}|[0-9a-fA-F]{32,})")
+_KEY: Final = re.compile(
+    r"(?<![0-9A-Za-z+/=])(?:0[xst][0-9A-Za-z+/]{16,}|[0-9A-Za-z+/]{24,})={0,2}", re.ASCII
+)
+"""A key in the spellings of ``ipsec spi``, or without its mark."""
+
+_LONG: Final = re.compile(r"[0-9A-Za-z+/]{16,}", re.ASCII)
+"""What may be a key in a value that does not have its form."""
+
+_NO_FIELDS: Final[Mapping[str, re.Pattern[str]]] = {}
 
 
 class ProcLine(NamedTuple):
-    """A line, its place, and the names of the fields whose values may be shown."""
+    """A line, its place, and the form of each field whose value may be shown."""
 
     text: str
     span: Span
-    public: frozenset[str] = frozenset()
+    public: Mapping[str, re.Pattern[str]] = _NO_FIELDS
 
     def problem(
         self,
@@ -45,10 +54,15 @@ class ProcLine(NamedTuple):
 
     def excerpt(self) -> str:
         """The line with every value that may be a key replaced by stars of the same number."""
-        named = _NAMED.sub(self._masked, self.text)
-        return _LONG_NUMBER.sub(lambda m: "*" * len(m[0]), named)
+        return _KEY.sub(_stars, _NAMED.sub(self._shown, self.text))
 
-    def _masked(self, match: re.Match[str]) -> str:
-        if match["name"] in self.public:
-            return match[0]
-        return f"{match['name']}={'*' * len(match['value'])}"
+    def _shown(self, match: re.Match[str]) -> str:
+        name, value = match.groups()
+        form = self.public.get(name)
+        if form is None:
+            return f"{name}={'*' * len(value)}"
+        return match[0] if form.fullmatch(value) else f"{name}={_LONG.sub(_stars, value)}"
+
+
+def _stars(match: re.Match[str]) -> str:
+    return "*" * len(match[0])

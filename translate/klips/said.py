@@ -12,7 +12,7 @@ from socket import AF_INET, inet_ntop
 from typing import Final, NamedTuple
 
 from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP
-from .address import format_klips_address, parse_klips_address, parse_printed_address
+from .address import QUAD, format_klips_address, parse_klips_address
 
 SA_AH: Final = IPPROTO_AH
 SA_ESP: Final = IPPROTO_ESP
@@ -112,12 +112,13 @@ def parse_said(text: str) -> Said:
 
 
 def parse_printed_said(text: str) -> Said:
-    """Read a SAID that the kernel printed: an IPv4 address has all its four bytes.
+    """Read a SAID that the kernel printed; ttosa would read a cut 192.16 as 192.16.0.0.
 
     Raises ``ValueError``.
     """
-    if "@" in text:
-        parse_printed_address(text.partition("@")[2])
+    address = text.rpartition("@")[2]
+    if "@" in text and ":" not in address and not QUAD.match(address):
+        raise ValueError(f"the address {address!r} of the SAID does not have four bytes")
     return parse_said(text)
 
 

@@ -1,17 +1,16 @@
 """Rows of ``ipsec_spi``: one security association each (ipsec_spi(5)).
 
-The printer is ipsec_spi_format in ipsec_proc.c; FreeS/WAN 1.91 to libreswan 3.32 print the same
-items in the same order, later ones more of them.  Keys are never among them.
+FreeS/WAN 1.91 to libreswan 3.32 print the same items in the same order, later ones more of them.
+Keys are never among them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeVar
+from typing import Final
 
-from ..diagnostics import Collector, Severity, Span
+from ..diagnostics import Collector, Span
 from ..net import Prefix
 from .address import (
     format_klips_address,
@@ -21,60 +20,12 @@ from .address import (
 )
 from .association import NO_LIMITS, Association, Encapsulation
 from .lifetime import LIFE, format_lifetimes, parse_lifetimes
-from .procline import ProcLine
-from .said import PRINTED_SAID, Said, parse_printed_said
-from .transform import Transform, format_transform, parse_transform
+from .spi_fields import FIELDS, HEAD, SpiRow
+from .transform import Transform, format_transform
 
-T = TypeVar("T")
-
-_NUMBER: Final = r"-?[0-9]{1,20}"
-_HEX: Final = r"0x[0-9a-fA-F]{1,64}"
-FIELDS: Final = {
-    "dir": r"in|out",
-    "src": r"\S+",
-    "policy": r"\S+",
-    "iv_bits": r"[0-9]{1,9}bits",
-    "iv": r"0x[0-9a-fA-F]*",
-    "ooowin": r"[0-9]{1,9}",
-    "ooo_errs": _NUMBER,
-    "seq": _NUMBER,
-    "bit": _HEX,
-    "max_seq_diff": _NUMBER,
-    "flags": r"0x[0-9a-fA-F]{1,8}<[^\s<>]*>",
-    "alen": r"[0-9]{1,9}",
-    "aklen": r"[0-9]{1,9}",
-    "auth_errs": _NUMBER,
-    "eklen": r"[0-9]{1,9}",
-    "encr_size_errs": _NUMBER,
-    "encr_pad_errs": _NUMBER,
-    "jiffies": _NUMBER,
-    LIFE: r"\S*",
-    "idle": _NUMBER,
-    "ratio": rf"{_NUMBER}:{_NUMBER}",
-    "natencap": r"none|nonike|nonesp|unknown|na",
-    "natsport": r"[0-9]{1,5}",
-    "natdport": r"[0-9]{1,5}",
-    "refcount": _NUMBER,
-    "ref": _NUMBER,
-    "refhim": _NUMBER,
-    "outif": r"\S+:-?[0-9]{1,10}",
-    "reftable": _NUMBER,
-    "refentry": _NUMBER,
-}
-"""Every field of every version in the order of the printer, with the form of its value."""
-
-_ORDER: Final = {name: index for index, name in enumerate(FIELDS)}
-_FORMS: Final = {name: re.compile(form, re.ASCII) for name, form in FIELDS.items()}
-_PUBLIC: Final = frozenset(FIELDS)
 _TRANSFORM: Final = "transform"
-_NEEDS_NEXT: Final = {"iv_bits": "iv", "natsport": "natdport", "refcount": "ref"}
-"""Fields that the kernel never prints without the other one."""
+"""Name in ``shown`` of a transform that is spelled in another way than by later versions."""
 
-_HEAD: Final = re.compile(
-    rf"\s*(?P<said>{PRINTED_SAID}|\(error\))\s+(?P<transform>(?:AH|ESP|IPIP|COMP|UNKNOWN)\w*)"
-    r"(?P<colon>:(?=\s|\Z)|\Z)",
-    re.ASCII,
-)
 _FRAGMENT: Final = re.compile(
     r"\A\s*\S+ \S+: dir=(?:in|out)(?!\S)"
     r"|(?<!\S)(?:dir|src|policy|iv|bit|flags|[ae]k?len|jiffies|max_seq_diff)=\S{1,200} {1,2}"
@@ -82,13 +33,11 @@ _FRAGMENT: Final = re.compile(
     r"|(?<!\S)natsport=\S{1,9} natdport=",
     re.ASCII,
 )
-_WORD: Final = re.compile(r"\S+")
-_SAID_WORD: Final = re.compile(rf"{PRINTED_SAID}\Z", re.ASCII)
 
 
 def looks_like_association(line: str) -> bool:
     """Whether a line is a row of ``ipsec_spi``, a whole one or a part that was cut or torn."""
-    return _HEAD.match(line) is not None or _FRAGMENT.search(line) is not None
+    return HEAD.match(line) is not None or _FRAGMENT.search(line) is not None
 
 
 def read_association(line: str, span: Span, collector: Collector) -> Association | None:
@@ -99,7 +48,7 @@ def read_association(line: str, span: Span, collector: Collector) -> Association
     A policy that cannot be read is ``None`` too: the flag 8 (INFLOW) of a tunnel says that it
     had one.
     """
-    row = _Row(line, span, collector)
+    row = SpiRow(line, span, collector)
     head = row.head()
     if head is None:
         return None
@@ -110,7 +59,7 @@ def read_association(line: str, span: Span, collector: Collector) -> Association
         if "dir" not in row.refused:
             row.error("ET131", len(line), len(line), "this row is cut: its direction is missing")
         return None
-    policy = row.policy()
+    policy = _policy_of(row)
     source = row.take("src", parse_printed_address, None)
     if source is not None and source[0] != said.family:
         row.refuse("ET104", "src", "the source is of another address family than the SAID")
@@ -130,7 +79,7 @@ def read_association(line: str, span: Span, collector: Collector) -> Association
         policy,
         row.take("flags", _flags, 0),
         row.take(LIFE, parse_lifetimes, NO_LIMITS),
-        row.encapsulation(),
+        _encapsulation(row),
         reference=row.take("ref", int, 0),
     )
     derived = _derived(association)
@@ -207,193 +156,31 @@ def _port(text: str) -> int:
     return int(text)
 
 
-class _Token(NamedTuple):
-    """The value of a field and the place of the whole field in the line."""
-
-    text: str
-    start: int
-    end: int
-
-
-class _Row:
-    """One row on its way to an association."""
-
-    def __init__(self, line: str, span: Span, collector: Collector) -> None:
-        self.line = ProcLine(line, span, _PUBLIC)
-        self.collector = collector
-        self.tokens: dict[str, _Token] = {}
-        self.refused: set[str] = set()
-        self.transform = ""
-        self.behind_head = 0
-
-    def error(self, code: str, start: int, end: int, message: str, expected: str = "") -> None:
-        hint = "take the table again, whole" if code == "ET131" else "correct the row"
-        self.collector.add(
-            self.line.problem(code, Severity.ERROR, start, end, message, expected, hint)
-        )
-
-    def warning(self, code: str, start: int, end: int, message: str, hint: str) -> None:
-        self.collector.add(
-            self.line.problem(code, Severity.WARNING, start, end, message, hint=hint)
-        )
-
-    def head(self) -> tuple[Said, Transform] | None:
-        """SAID and transform; reports what is wrong with them."""
-        text = self.line.text
-        match = _HEAD.match(text)
-        if match is None:
-            self.error("ET130", 0, len(text), "the head of this row is damaged", "SAID TRANSFORM:")
-            return None
-        if not match["colon"]:
-            self.error("ET131", len(text), len(text), "this row is cut behind its SAID")
-            return None
-        if match["said"] == "(error)":
-            self.error("ET133", *match.span("said"), "KLIPS could not print the SAID of this SA")
-            return None
-        self.transform = match["transform"]
-        self.behind_head = match.end()
-        part = "said"
-        try:
-            said = parse_printed_said(match["said"])
-            part = _TRANSFORM
-            transform = parse_transform(match[_TRANSFORM])
-            if transform.protocol not in (None, said.protocol):
-                raise ValueError(f"{match[_TRANSFORM]} does not fit the SAID {said}")
-        except ValueError as error:
-            self.error("ET130", *match.span(part), str(error), "SAID TRANSFORM:")
-            return None
-        if not transform.names_all:
-            self.warning(
-                "ET133",
-                *match.span(_TRANSFORM),
-                "KLIPS did not know the protocol or an algorithm of this SA",
-                "no XFRM state can be made of it: look at what set it up",
-            )
-        return said, transform
-
-    def split_fields(self) -> None:
-        """Part the fields; report what is none, and what is missing at the end."""
-        text = self.line.text
-        words = list(_WORD.finditer(text, self.behind_head))
-        whole = any(word[0].startswith(f"{LIFE}=") for word in words)
-        cut = "" if whole else f"there is no {LIFE}="
-        highest = -1
-        for word in words:
-            name, equals, value = word[0].partition("=")
-            if word.end() == len(text) and (not equals or not whole) and self._is_start(word[0]):
-                # Of the last word of a cut row nobody knows how it went on.
-                if name == "dir" and value in ("in", "out"):
-                    self.tokens[name] = _Token(value, *word.span())
-                cut = cut or f"{word[0]!r} goes on"
-                break
-            if _SAID_WORD.match(word[0]):
-                self.error("ET130", *word.span(), "another row stands on this line", "a field")
-                break
-            if not equals:
-                self.error("ET130", *word.span(), f"{name[:40]!r} is no field", "NAME=VALUE")
-            elif name not in FIELDS:
-                self.warning(
-                    "ET132",
-                    word.start(),
-                    word.start() + len(name),
-                    f"no known version of KLIPS prints {name[:40]!r}; it was passed over",
-                    "a patched kernel, or an edited row; the rest of the row is kept",
-                )
-            elif name in self.tokens or name in self.refused:
-                self._stands_twice(name, value, word)
-            else:
-                self._add(name, _Token(value, *word.span()))
-                if _ORDER[name] < highest:
-                    self.warning(
-                        "ET136",
-                        *word.span(),
-                        f"{name} does not stand where KLIPS prints it",
-                        "two rows may have been torn: take the table again",
-                    )
-                highest = max(highest, _ORDER[name])
-        cut = cut or self._missing()
-        if cut and "dir" in self.tokens:
-            self.error("ET131", len(text), len(text), f"this row is cut: {cut}")
-
-    @staticmethod
-    def _is_start(word: str) -> bool:
-        """Whether a word can be the start of a field."""
-        name, equals, _ = word.partition("=")
-        return name in FIELDS if equals else any(field.startswith(name) for field in FIELDS)
-
-    def _add(self, name: str, token: _Token) -> None:
-        if _FORMS[name].fullmatch(token.text) is None:
-            self.refused.add(name)
-            self.error(
-                "ET130", token.start, token.end, f"the value of {name} cannot be read", name + "="
-            )
-            return
-        self.tokens[name] = token
-
-    def _stands_twice(self, name: str, value: str, word: re.Match[str]) -> None:
-        self.error("ET136", *word.span(), f"{name} stands twice in this row")
-        if name == "dir" and name in self.tokens and self.tokens[name].text != value:
-            del self.tokens[name]
-            self.refused.add(name)
-
-    def _missing(self) -> str:
-        """A field that the kernel would have printed behind another one."""
-        natencap = self.tokens.get("natencap")
-        needed = dict(_NEEDS_NEXT)
-        if natencap is not None:
-            needed["natencap"] = "natsport" if natencap.text != "na" else "refcount"
-            needed["natdport"] = "refcount"
-        for name, following in needed.items():
-            present = name in self.tokens
-            if present and following not in self.tokens and following not in self.refused:
-                return f"there is no {following}="
-        return ""
-
-    def take(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        """The value of a field; what cannot be read is reported and forgotten."""
-        token = self.tokens.get(name)
-        if token is None:
-            return default
-        try:
-            return parse(token.text)
-        except ValueError as error:
-            self.refuse("ET130", name, f"the value of {name} cannot be read: {error}")
-            return default
-
-    def refuse(self, code: str, name: str, message: str) -> None:
-        """Report a field and forget it."""
-        token = self.tokens.pop(name)
-        self.refused.add(name)
-        self.error(code, token.start, token.end, message)
-
-    def encapsulation(self) -> Encapsulation | None:
-        """NAT traversal, if this SA has it."""
-        token = self.tokens.get("natencap")
-        source, destination = self.take("natsport", _port, 0), self.take("natdport", _port, 0)
-        if token is None or token.text in ("none", "na"):
-            return None
-        if token.text == "unknown":
-            self.error(
-                "ET133", token.start, token.end, "KLIPS did not know the NAT traversal of this SA"
-            )
-            return None
-        return Encapsulation(token.text, source, destination)
-
-    def policy(self) -> tuple[Prefix, Prefix] | None:
-        """The subnets of the policy, unless the printer hid a part of a mask.
-
-        mask6tobits stops at the first hole, and what it prints is then wider than what held.
-        """
-        pair = self.take("policy", _policy, None)
-        if pair is None or not any(
-            end.family == 6 and end.length is not None and end.has_host_bits for end in pair
-        ):
-            return pair
-        token = self.tokens["policy"]
-        self.error(
-            "ET112",
-            token.start,
-            token.end,
-            "a subnet of the policy has bits outside its mask: KLIPS printed only the mask's head",
-        )
+def _encapsulation(row: SpiRow) -> Encapsulation | None:
+    """NAT traversal, if this SA has it."""
+    kind = row.take("natencap", str, "none")
+    source, destination = row.take("natsport", _port, 0), row.take("natdport", _port, 0)
+    if kind in ("none", "na"):
         return None
+    if kind == "unknown":
+        row.complain("ET133", "natencap", "KLIPS did not know the NAT traversal of this SA")
+        return None
+    return Encapsulation(kind, source, destination)
+
+
+def _policy_of(row: SpiRow) -> tuple[Prefix, Prefix] | None:
+    """The subnets of the policy, unless the printer hid a part of a mask.
+
+    mask6tobits stops at the first hole, and what it prints is then wider than what held.
+    """
+    pair = row.take("policy", _policy, None)
+    if pair is None or not any(
+        end.family == 6 and end.length is not None and end.has_host_bits for end in pair
+    ):
+        return pair
+    row.complain(
+        "ET112",
+        "policy",
+        "a subnet of the policy has bits outside its mask: KLIPS printed only the mask's head",
+    )
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
@@ -19,7 +20,10 @@ from .stack import parse_version
 
 _UNPRINTABLE: Final = "(error)"
 _MEMBER: Final = r"(?:(?:ah|esp|tun|comp|int|unk[0-9])[^\s=]*|\(error\))"
-_SHAPE: Final = re.compile(rf" ?(?:{PRINTED_SAID}|\(error\))(?: {{1,2}}{_MEMBER})* ?\Z", re.ASCII)
+_START: Final = r"(?:a|es?|tu?|c|com?|in?|un?)"
+_SHAPE: Final = re.compile(
+    rf" ?(?:{PRINTED_SAID}|\(error\))(?: {{1,2}}{_MEMBER})*(?: {_START})? ?\Z", re.ASCII
+)
 _WORD: Final = re.compile(r"\S+")
 _FROM_INSIDE: Final = {SA_IPIP: 0, SA_COMP: 1, SA_ESP: 2, SA_AH: 3}
 """Where a protocol stands in a chain that Pluto or ``ipsec manual`` made."""
@@ -98,10 +102,10 @@ def chains(
     rows: dict[tuple[Said, ...], Group] = {}
     for group in groups:
         rows.setdefault(group.saids, group)
-    tails = {saids[start:] for saids in rows for start in range(1, len(saids))}
+    tails = _tails(rows)
     known = parse_version(version)
     modern = None if known is None else known.since(openswan=(2, 6, 14), libreswan=(3,))
-    if any(tail in rows for tail in tails):
+    if tails:
         modern = True
     problems: list[Diagnostic] = []
     found = tuple(
@@ -114,6 +118,12 @@ def chains(
         for problem in problems:
             collector.add(problem)
     return found
+
+
+def _tails(rows: Iterable[tuple[Said, ...]]) -> set[tuple[Said, ...]]:
+    """The rows that another row ends in: read backwards they sort right before a longer one."""
+    backwards = sorted(saids[::-1] for saids in rows)
+    return {one[::-1] for one, other in pairwise(backwards) if other[: len(one)] == one}
 
 
 def _from_inside(

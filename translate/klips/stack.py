@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 PROJECTS: Final = {"FreeS/WAN": "freeswan", "Openswan": "openswan", "Libreswan": "libreswan"}
 """Names in ``ipsec_version``, and as they are asked for here."""
 
+_FIRST: Final = {"freeswan": (1,), "openswan": (2,), "libreswan": (3,)}
+"""The first versions of each project."""
+
 _VERSION: Final = re.compile(
     r"\s*(FreeS/WAN|Openswan|Libreswan)(?: IPsec)? version:\s*(\S.*?)\s*\Z", re.ASCII
 )
@@ -47,9 +50,9 @@ class Version(NamedTuple):
         floor = {"freeswan": freeswan, "openswan": openswan, "libreswan": libreswan}[self.project]
         if floor is None:
             return False
-        if not self.numbers:
-            return True if not any(floor[1:]) and self.project == "libreswan" else None
-        return self.numbers >= floor
+        if floor <= _FIRST[self.project]:
+            return True
+        return self.numbers >= floor if self.numbers else None
 
 
 def looks_like_version(line: str) -> bool:

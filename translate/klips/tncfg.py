@@ -22,6 +22,7 @@ _ROW: Final = re.compile(
     re.ASCII,
 )
 _NEXT: Final = re.compile(rf"(?<!\S){_DEVICE}\s*->", re.ASCII)
+_FIELDS: Final = {"mtu": re.compile(r"[0-9()]{1,30}(?:->[0-9]{1,10})?", re.ASCII)}
 _DETACHED: Final = "NULL"
 
 
@@ -32,7 +33,7 @@ def looks_like_attachment(line: str) -> bool:
 
 def read_attachments(line: str, span: Span, collector: Collector) -> list[Attachment]:
     """Read all rows of a line; what cannot be read is an error and hides no other row."""
-    row = ProcLine(line, span, frozenset({"mtu"}))
+    row = ProcLine(line, span, _FIELDS)
     found = []
     starts = [m.start() for m in _NEXT.finditer(line)]
     first = len(line) - len(line.lstrip())
@@ -79,7 +80,7 @@ def read_attachment(line: str, span: Span, collector: Collector) -> Attachment |
     found = read_attachments(line, span, collector)
     if len(found) > 1:
         collector.add(
-            ProcLine(line, span, frozenset({"mtu"})).problem(
+            ProcLine(line, span, _FIELDS).problem(
                 "ET130",
                 Severity.ERROR,
                 found[1].span.column - 1,
