@@ -147,9 +147,12 @@ def test_tables_of_one_host_have_a_reading_each() -> None:
 def test_hosts_without_a_name_are_kept_apart() -> None:
     mark = "+ " + "_" * 25
     text = f"{mark} /proc/net/ipsec_eroute\n{EROUTE}{mark} /proc/net/ipsec_eroute\n{OTHER}"
-    assert [r.host for r in read(text)[0]] == ["", "#2"]
-    assert saids(host(text, name="#2")) == ["%drop"]
-    assert saids(host(text, 1)) == [f"tun0x1002@{P}"]
+    assert [r.host for r in read(text)[0]] == ["", "capture#2"]
+    found = host(text, name="capture#2")
+    assert (saids(found), found.unread) == (["%drop"], ())
+    found = host(text, 1)
+    assert (saids(found), found.unread) == ([f"tun0x1002@{P}"], ())
+    assert [row.line for row in host(text).unread] == [2]
 
 
 def test_a_prompt_of_another_host_ends_a_table() -> None:

@@ -12,7 +12,7 @@ from .association import Address, Association, Group
 from .connection import Configuration
 from .eroute import Eroute
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
-from .reading import Reading
+from .reading import UNNAMED, Reading
 from .said import Said
 from .sections import same_host
 from .spigrp import chains
@@ -255,9 +255,9 @@ def _by_host(readings: Sequence[Reading]) -> dict[str, list[Reading]]:
     for reading in readings:
         name = next((held for held in hosts if same_host(held, reading.host)), reading.host)
         hosts.setdefault(name, []).append(reading)
-    if len(hosts) == 2 and "" in hosts:
-        name = next(held for held in hosts if held)
-        return {name: list(readings)}
+    named = [held for held in hosts if held]
+    if len(named) == 1 and "" in hosts and UNNAMED not in named[0]:
+        return {named[0]: list(readings)}
     return hosts
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from .association import Association, Group
 from .connection import Configuration
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
 from .table import Listing
+
+UNNAMED: Final = "#"
+"""Stands in the name that a second host of a file gets when no line names it: ``barfs.txt#2``."""
 
 
 @dataclass(slots=True)

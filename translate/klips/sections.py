@@ -164,7 +164,7 @@ class Sectioner:
             return True
         if self._head(index, line, awaits=awaits):
             return True
-        if self._prompt(line):
+        if ("#" in line or "$" in line or ">" in line) and self._prompt(line):
             return True
         if bare and line.startswith(" ") and len(line) > 1 and line[1] != " ":
             # Some consoles show the command on the line behind the prompt.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
@@ -19,7 +20,7 @@ from .capture import clean_lines
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
 from .noise import Noise
 from .parameters import Parameter, looks_like_parameter, read_parameter
-from .reading import Reading
+from .reading import UNNAMED, Reading
 from .routes import (
     has_metric_column,
     is_cache_line,
@@ -166,7 +167,7 @@ class _Rest:
         collector = self._collector
         if device := device_of_head(line):
             self._device = device
-        elif looks_like_association(line):
+        elif ("=" in line or "@" in line) and looks_like_association(line):
             self._add(span, section, Kind.SPI, read_association(line, span, collector))
         elif looks_like_group(line):
             self._add(span, section, Kind.SPIGRP, read_group(line, span, collector))
@@ -288,7 +289,8 @@ def _readings(name: str, listings: Sequence[Listing], rest: _Rest) -> list[Readi
         for entry in entries.get(place, ()):
             parts[max(0, bisect_right(starts, entry.line) - 1)].append(entry)
         # Hosts that nothing names are still told apart.
-        host = rest.names.get(place, "") or (f"#{place + 1}" if place else "")
+        unnamed = f"{PurePath(name).name}{UNNAMED}{place + 1}" if place else ""
+        host = rest.names.get(place, "") or unnamed
         for number, part in enumerate(parts):
             listing_of_part = found[number] if found else None
             readings.append(_reading(name, host, listing_of_part, part))
