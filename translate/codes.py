@@ -23,7 +23,7 @@ TITLES: Final = {
     "ET111": "the input holds more than one table",
     "ET112": "the kernel damaged an IPv6 row when it printed it",
     "ET113": "the same selector stands twice",
-    "ET114": "lines that hold no eroute were passed over",
+    "ET114": "lines that nothing reads were passed over",
     "ET115": "nothing to translate",
     "ET116": "a packet count is out of range",
     "ET117": "there is text behind the end of a row",
@@ -34,7 +34,20 @@ TITLES: Final = {
     "ET123": "the tool of that time would not have done what the command says",
     "ET124": "ipsec eroute --clear has no counterpart that spares others' policies",
     # 13x: the other proc tables
+    "ET130": "a row of another KLIPS table cannot be read",
+    "ET131": "a row of another KLIPS table is cut",
+    "ET132": "an SA has a field that no version of KLIPS prints",
+    "ET133": "KLIPS could not name an SA or its algorithms",
+    "ET134": "the order of a chain of SAs is not certain",
+    "ET135": "an SA stands in two chains",
+    "ET136": "the fields of an SA do not stand as KLIPS prints them",
     # 14x: captures
+    "ET140": "a route cannot be read",
+    "ET141": "a routing rule cannot be read",
+    "ET142": "an address of an interface cannot be read",
+    "ET143": "the input holds more than one host",
+    "ET144": "a folder or archive cannot be read whole",
+    "ET145": "files that hold no table were passed over",
     # 15x: scripts of shell commands
     # 16x: ipsec.conf
     # 2xx: mapping

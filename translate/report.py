@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .diagnostics import Diagnostic, Severity, render_text, visible
 
 if TYPE_CHECKING:
+    from .klips.host import KlipsHost
     from .mapping.translation import Translation
 
 REPEATS: int = 20
@@ -43,6 +44,36 @@ def summary(translation: Translation) -> str:
     parts = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     word = "entry" if host.rows == 1 else "entries"
     return f"{host.rows} {word}: {parts}"
+
+
+_NOUNS: Final = {
+    "eroute": ("eroute", "eroutes"),
+    "spi": ("association", "associations"),
+    "spigrp": ("group", "groups"),
+    "tncfg": ("attachment", "attachments"),
+    "route": ("route", "routes"),
+    "rule": ("routing rule", "routing rules"),
+    "address": ("address", "addresses"),
+    "parameter": ("parameter", "parameters"),
+    "version": ("version", "versions"),
+}
+"""Kinds of entries of a capture, in the order in which they are told: one, and more."""
+
+
+def read_summary(host: KlipsHost) -> tuple[str, ...]:
+    """A line that says how many entries of each kind the input held, whichever host they are of.
+
+    Empty for an input of eroutes alone, which the summary of the translation tells all about.
+    """
+    if not {*host.accounted, *host.refused} - {"eroute"}:
+        return ()
+    parts = []
+    for kind, nouns in _NOUNS.items():
+        count, refused = host.accounted.get(kind, 0), host.refused.get(kind, 0)
+        if count or refused:
+            text = f"{count} {nouns[count != 1]}"
+            parts.append(f"{text} ({refused} refused)" if refused else text)
+    return (f"read {', '.join(parts)}",)
 
 
 def check_json(

@@ -66,7 +66,6 @@ def host(*associations: Association, **more: object) -> KlipsHost:
     fields: dict[str, object] = {
         "groups": tuple(Group(group, Span("spigrp", 1)) for group in groups),
         "associations": associations,
-        "local_addresses": (HERE,),
     }
     eroute = Eroute(Selector(NEAR, FAR), OUT_GROUP, Span("eroute", 1))
     return KlipsHost((eroute,), **(fields | more))  # type: ignore[arg-type]

@@ -254,14 +254,19 @@ def _input(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="what `ipsec eroute`, /proc/net/ipsec_eroute or `ipsec look` printed; - or nothing"
-        " for standard input",
+        help="what `ipsec eroute`, `ipsec look` or `ipsec barf` printed, a console log, files of"
+        " /proc/net, a folder or tar archive of them; - or nothing for standard input",
     )
     parser.add_argument(
         "--table",
         type=_number(1, 1_000_000),
         metavar="NUMBER",
         help="which table, when the input holds more than one (1 is the first)",
+    )
+    parser.add_argument(
+        "--host",
+        metavar="NAME",
+        help="which host, when the input holds more than one (the last one otherwise)",
     )
 
 

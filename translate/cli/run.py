@@ -7,14 +7,17 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
-from ..klips.host import KlipsHost, host_of_listings
-from ..klips.table import Listing, read_listings
+from ..klips.host import KlipsHost, host_of_readings
+from ..klips.reading import Reading
+from ..klips.source import read_source
+from ..klips.tree import is_archive, read_archive, read_tree
 from ..mapping.translation import Translation, translate
 from ..render import Page, RenderError, Target, render, render_user_template
-from ..report import check_json, summary
+from ..report import check_json, read_summary, summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
 from .options import build_parser, mapping_options
 from .terminal import show, write_output
@@ -61,13 +64,16 @@ def _verb(arguments: argparse.Namespace) -> int:
 def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list[str], bool]:
     """Read all files; return the host, what was found, the names, and whether all were read."""
     collector = Collector()
-    listings: list[Listing] = []
+    readings: list[Reading] = []
     names: list[str] = []
     complete = True
     for name in arguments.files or ["-"]:
         shown = "<standard input>" if name == "-" else name
         names.append(shown)
         try:
+            if name != "-" and Path(name).is_dir():
+                readings.extend(read_tree(Path(name), collector))
+                continue
             data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         except (OSError, ValueError) as error:
             complete = False
@@ -82,8 +88,12 @@ def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list
                 )
             )
             continue
-        listings.extend(read_listings(data, shown, collector))
-    host = host_of_listings(listings, arguments.table, collector)
+        if is_archive(data):
+            readings.extend(read_archive(BytesIO(data), shown, collector))
+        else:
+            readings.extend(read_source(data, shown, collector))
+    complete = complete and not any(item.code in ("ET108", "ET144") for item in collector.items)
+    host = host_of_readings(readings, arguments.table, collector, host=arguments.host)
     if not host.rows:
         collector.add(
             Diagnostic(
@@ -117,7 +127,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     write_output(pieces, arguments.output)
     _show(arguments, page.findings)
     if arguments.format == "text":
-        print(f"eroute-translate: {summary(translation)}", file=sys.stderr)
+        for line in (*read_summary(host), summary(translation)):
+            print(f"eroute-translate: {line}", file=sys.stderr)
     return exit_code(arguments, translation, page.findings, complete)
 
 
@@ -129,7 +140,8 @@ def _check(arguments: argparse.Namespace) -> int:
         print(check_json(translation, items, names))
     else:
         _show(arguments, items)
-        print(summary(translation))
+        for line in (*read_summary(host), summary(translation)):
+            print(line)
     if not host.rows:
         return EXIT_NOTHING if complete else EXIT_FAILED
     return exit_code(arguments, translation, items, complete)

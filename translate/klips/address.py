@@ -17,6 +17,8 @@ _HEX_ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{8}\Z")
 _HOST_ORDER: Final = re.compile(r"0[hH][0-9a-fA-F]{8}\Z")
 _DECIMAL: Final = re.compile(r"[0-9]{1,10}\Z")
 _GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}\Z")
+QUAD: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z", re.ASCII)
+"""An IPv4 address with all its four bytes, as the kernel prints it."""
 
 
 def parse_ipv4(text: str) -> int:
@@ -73,6 +75,41 @@ def parse_klips_address(text: str, family: int | None = None) -> tuple[int, int]
     if family == 6:
         raise ValueError(f"{text!r} is not an IPv6 address")
     return 4, parse_ipv4(text)
+
+
+def parse_printed_address(text: str) -> tuple[int, int]:
+    """Read an address that the kernel printed: family and number.  Raises ``ValueError``.
+
+    addrtot always prints four bytes, and the tools would read a cut ``192.16`` as 192.16.0.0.
+    """
+    if ":" in text:
+        return 6, parse_ipv6(text)
+    if not QUAD.match(text):
+        raise ValueError(f"{text!r} does not have four bytes")
+    return 4, parse_ipv4(text)
+
+
+def parse_printed_mask(text: str, family: int) -> int:
+    """Read a mask that the kernel printed: its length, or as an address if it has holes.
+
+    Raises ``ValueError``.
+    """
+    if text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) <= WIDTH[family]:
+        return MASK_OF_LENGTH[family][int(text)]
+    if "." in text or ":" in text:
+        mask_family, mask = parse_printed_address(text)
+        if mask_family == family:
+            return mask
+    raise ValueError(f"{text!r} is not a mask length up to {WIDTH[family]}, nor a mask")
+
+
+def parse_printed_subnet(text: str) -> Prefix:
+    """Read ``ADDRESS/BITS`` or ``ADDRESS/MASK`` as the kernel prints it.  Raises ``ValueError``."""
+    address_text, slash, mask_text = text.partition("/")
+    if not slash:
+        raise ValueError(f"{text!r} has no mask")
+    family, address = parse_printed_address(address_text)
+    return Prefix(family, address, parse_printed_mask(mask_text, family))
 
 
 def parse_subnet(text: str, family: int | None = None) -> Prefix:

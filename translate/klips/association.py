@@ -63,7 +63,10 @@ NO_LIMITS: Final = Lifetimes()
 
 
 class Encapsulation(NamedTuple):
-    """NAT traversal: ``nonike`` (draft, port 500) or ``nonesp`` (RFC 3948), and the UDP ports."""
+    """NAT traversal: ``nonike`` (draft, port 500) or ``nonesp`` (RFC 3948), and the UDP ports.
+
+    A port is 0 where the row has lost it.
+    """
 
     kind: str
     source_port: int
@@ -76,10 +79,12 @@ class Association:
 
     ``inbound`` is ``None`` where the source does not say.  ``source`` is the outer source
     address, ``policy`` the inner source and destination that an inbound IP-in-IP SA accepts.
-    An algorithm is one of the names above, ``id7`` for a number without a name, empty for none.
+    An algorithm is one of the names above, ``id7`` for a number without a name, ``unknown`` where
+    KLIPS printed just that, empty for none.
     Lengths are in bits, 0 where unknown; ``authentication_bits`` is that of the whole hash
-    (``alen``), not of what is on the wire.  ``shown`` holds what only the printer needs, in its
-    order, as pairs of name and text.
+    (``alen``), not of what is on the wire.  ``flags`` are those of ipsec_spi(5) without the one for
+    inbound.  ``shown`` holds what only the printer needs, in its order, as pairs of name and text;
+    such a text goes before what the other fields would print.
     """
 
     said: Said

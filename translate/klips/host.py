@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ..diagnostics import Collector, Diagnostic, Severity
+from ..net import Prefix
 from .association import Address, Association, Group
+from .connection import Configuration
 from .eroute import Eroute
+from .interface import Attachment, InterfaceAddress, Route, RoutingRule
+from .reading import UNNAMED, Reading
+from .said import Said
+from .sections import same_host
+from .spigrp import chains
 from .table import Listing, UnreadRow
 
 
 @dataclass(frozen=True, slots=True)
 class KlipsHost:
-    """The eroutes of a host.
+    """The eroutes of a host, and all else that its captures tell.
 
-    ``eroutes`` in printed order, or in the order of their commands when ``insertion_known``.
-    ``in_kernel_order`` tells that rows with one key stand in the order in which KLIPS tries them.
-    ``repeats`` are rows that stand twice and are carried once.
+    ``eroutes`` in printed order, or in the order of their commands when ``insertion_known``; the
+    SAIDs of each are its whole group where the group is known.  ``in_kernel_order`` tells that
+    rows with one key stand in the order in which KLIPS tries them.  ``repeats`` are rows that
+    stand twice and are carried once.  ``groups`` run from the inside out.  ``version`` is the line
+    of ``ipsec_version``, ``parameters`` the sysctls of ``/proc/sys/net/ipsec``.  ``accounted``
+    and ``refused`` count the entries of the input by kind of table, those of other hosts included.
     """
 
     eroutes: tuple[Eroute, ...]
@@ -25,47 +36,302 @@ class KlipsHost:
     repeats: tuple[Eroute, ...] = ()
     in_kernel_order: bool = True
     insertion_known: bool = False
+    name: str = ""
     associations: tuple[Association, ...] = ()
     groups: tuple[Group, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    addresses: tuple[InterfaceAddress, ...] = ()
+    routes: tuple[Route, ...] = ()
+    rules: tuple[RoutingRule, ...] = ()
     version: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    local_addresses: tuple[Address, ...] = ()
+    configuration: Configuration | None = None
+    accounted: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    _sources: dict[Said, Address] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        for association in self.associations:
+            if association.source is not None:
+                self._sources[association.said] = association.source
 
     @property
     def rows(self) -> int:
         """Entries of the input: each of them gets one outcome."""
         return len(self.eroutes) + len(self.unread) + len(self.repeats)
 
+    @property
+    def local_addresses(self) -> tuple[Address, ...]:
+        """The addresses of this gateway that its tunnels start from, as far as they are known.
+
+        Those of the physical interfaces below ``ipsecN`` (without link-local ones), else of
+        ``ipsecN`` itself, which takes over the addresses of the interface below; without any, the
+        sources of outbound SAs.  Empty if nothing tells.
+        """
+        below = {attachment.physical for attachment in self.attachments}
+        found = [a for a in self.addresses if a.device in below] or [
+            a for a in self.addresses if _is_virtual(a.device)
+        ]
+        local = [(a.network.family, a.network.address) for a in found]
+        local = [address for address in local if not _is_link_local(address)]
+        if not local:
+            local = [a.source for a in self.associations if a.inbound is False and a.source]
+        return tuple(dict.fromkeys(local))
+
+    def source_of(self, said: Said) -> Address | None:
+        """The outer source address of an SA, ``None`` where it is not known."""
+        return self._sources.get(said)
+
+    @property
+    def routed(self) -> tuple[Prefix, ...] | None:
+        """Destinations whose best route leads into ``ipsecN`` (main table, as they are printed).
+
+        Of several routes to one destination the one with the lowest metric holds, then the first.
+        A longer destination with a route elsewhere takes its part out again, which is for the
+        caller to see in ``routes``.  ``None`` if no route is known.
+        """
+        if not self.routes:
+            return None
+        best: dict[Prefix, Route] = {}
+        for route in self.routes:
+            if route.table not in ("main", "254"):
+                continue
+            destination = route.destination.network
+            held = best.get(destination)
+            if held is None or route.metric < held.metric:
+                best[destination] = route
+        return tuple(
+            destination for destination, route in best.items() if _is_virtual(route.device)
+        )
+
+
+def _is_virtual(device: str) -> bool:
+    """Whether this is a device of KLIPS: ``ipsecN``; ``mastN`` takes marked packets alone."""
+    return device.startswith("ipsec") and device[5:].isdecimal()
+
+
+def _is_link_local(address: Address) -> bool:
+    return address[0] == 6 and address[1] >> 118 == 0xFE80 >> 6
+
 
 def host_of_listings(
     listings: Sequence[Listing], chosen: int | None, collector: Collector
 ) -> KlipsHost:
-    """Take the table of the host from the listings that were found.
+    """Take the table of the host from the listings that were found (:func:`host_of_readings`)."""
+    return host_of_readings(
+        [Reading(listing.file, listing=listing) for listing in listings], chosen, collector
+    )
 
-    With more than one and none ``chosen`` (1 is the first), the last one counts; rows that only
-    earlier ones have are refused, since nobody can tell whether they still hold.
+
+def host_of_readings(
+    readings: Sequence[Reading],
+    chosen: int | None,
+    collector: Collector,
+    *,
+    host: str | None = None,
+) -> KlipsHost:
+    """Put the readings of one host together.
+
+    With several hosts and none named by ``host``, the last one with eroutes counts; the rows of
+    the others are refused (ET143).  With more than one table and none ``chosen`` (1 is the first,
+    of the named host or of the whole input), the last one counts; rows that only earlier ones have
+    are refused, since nobody can tell whether they still hold (ET111).  What the reading of that
+    table lacks is taken from the others of the host.
     """
-    if not listings:
+    if not readings:
         return KlipsHost(())
-    if chosen is not None and not 1 <= chosen <= len(listings):
-        collector.add(
-            Diagnostic(
-                "ET111",
-                Severity.ERROR,
-                f"there is no table {chosen}: the input holds {len(listings)}",
-                hint=f"--table takes 1 to {len(listings)}",
-            )
-        )
-        return KlipsHost(())
-    listing = listings[-1 if chosen is None else chosen - 1]
+    hosts = _by_host(readings)
+    accounts = _sum(r.accounted for r in readings), _sum(r.refused for r in readings)
+    nothing = KlipsHost((), accounted=accounts[0], refused=accounts[1])
+    tables = [r for r in readings if r.listing is not None]
     lost: list[UnreadRow] = []
-    if len(listings) > 1:
-        lost = _report_others(listings, listing, chosen, collector)
+    if host is not None:
+        named = [name for name in hosts if same_host(name, host)]
+        if not named:
+            _no_such_host(host, hosts, collector)
+            return nothing
+        mine = hosts[named[0]]
+        tables = [r for r in mine if r.listing is not None]
+    if chosen is not None and not 1 <= chosen <= len(tables):
+        if tables:
+            _no_such_table(chosen, len(tables), collector)
+        return nothing
+    if host is None:
+        reading = tables[-1 if chosen is None else chosen - 1] if tables else readings[-1]
+        mine = next(group for group in hosts.values() if any(r is reading for r in group))
+        if len(hosts) > 1:
+            lost = _report_hosts(hosts, mine, collector, certain=chosen is not None)
+            if chosen is None:
+                tables = [r for r in mine if r.listing is not None]
+    elif tables:
+        reading = tables[-1 if chosen is None else chosen - 1]
+    else:
+        reading = mine[-1]
+    if len(tables) > 1 and reading.listing is not None:
+        listings = [r.listing for r in tables if r.listing is not None]
+        lost.extend(_report_others(listings, reading.listing, chosen, collector))
+    return _joined(reading, mine, lost, accounts, collector)
+
+
+def _joined(
+    reading: Reading,
+    mine: Sequence[Reading],
+    lost: list[UnreadRow],
+    accounts: tuple[dict[str, int], dict[str, int]],
+    collector: Collector,
+) -> KlipsHost:
+    listing = reading.listing or Listing(reading.source)
+    others = [r for r in mine if r is not reading]
+    associations = reading.associations or [a for r in others for a in r.associations]
+    by_said = {a.said: a for a in associations}
+    groups = reading.groups or [g for r in others for g in r.groups]
+    version = reading.version or next((r.version for r in reversed(others) if r.version), "")
+    joined = chains(groups, by_said, version, collector)
+    attachments = reading.attachments or [a for r in others for a in r.attachments]
+    parameters: dict[str, str] = {}
+    for part in (*others, reading):
+        parameters.update(part.parameters)
+    configurations = [r.configuration for r in (reading, *reversed(others))]
     return KlipsHost(
-        tuple(listing.eroutes),
+        _with_groups(listing.eroutes, joined),
         tuple(listing.unread) + tuple(lost),
-        tuple(listing.repeats),
+        tuple(_with_groups(listing.repeats, joined)),
         listing.in_kernel_order,
+        reading.insertion_known,
+        next((r.host for r in mine if r.host), ""),
+        tuple(by_said.values()),
+        joined,
+        tuple({a.device: a for a in attachments}.values()),
+        tuple(reading.addresses or _last([r.addresses for r in others])),
+        tuple(reading.routes or _last([r.routes for r in others])),
+        tuple(reading.rules or _last([r.rules for r in others])),
+        version,
+        parameters,
+        next((c for c in configurations if c is not None), None),
+        *accounts,
+    )
+
+
+def _with_groups(eroutes: Iterable[Eroute], groups: Sequence[Group]) -> tuple[Eroute, ...]:
+    """Eroutes that name a known group by its head get all of its SAIDs.
+
+    A row of ``ipsec look`` has its group already.  A head with two different groups tells nothing.
+    """
+    by_head: dict[Said, tuple[Said, ...]] = {}
+    for group in groups:
+        head = group.saids[0]
+        by_head[head] = group.saids if by_head.get(head, group.saids) == group.saids else (head,)
+    if not by_head:
+        return tuple(eroutes)
+    return tuple(
+        eroute._replace(saids=by_head[eroute[1][0]])
+        if len(eroute[1]) == 1 and not eroute[6] and len(by_head.get(eroute[1][0], ())) > 1
+        else eroute
+        for eroute in eroutes
+    )
+
+
+_T = TypeVar("_T")
+
+
+def _last(parts: Sequence[list[_T]]) -> list[_T]:
+    """The last part that holds anything."""
+    return next((part for part in reversed(parts) if part), [])
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for count in counts:
+        for kind, number in count.items():
+            total[kind] = total.get(kind, 0) + number
+    return total
+
+
+def _by_host(readings: Sequence[Reading]) -> dict[str, list[Reading]]:
+    """Readings by host, in the order of the input; one host takes those that name none."""
+    hosts: dict[str, list[Reading]] = {}
+    for reading in readings:
+        name = next((held for held in hosts if same_host(held, reading.host)), reading.host)
+        hosts.setdefault(name, []).append(reading)
+    named = [held for held in hosts if held]
+    if len(named) == 1 and "" in hosts and UNNAMED not in named[0]:
+        return {named[0]: list(readings)}
+    return hosts
+
+
+def _rows(readings: Iterable[Reading]) -> int:
+    return sum(r.listing.rows for r in readings if r.listing is not None)
+
+
+def _report_hosts(
+    hosts: Mapping[str, list[Reading]],
+    mine: list[Reading],
+    collector: Collector,
+    *,
+    certain: bool,
+) -> list[UnreadRow]:
+    """Say which host was taken; the rows of the others are lost unless the user chose."""
+    lost: list[UnreadRow] = []
+    name = next(held for held, readings in hosts.items() if readings is mine)
+    if not certain:
+        for readings in hosts.values():
+            if readings is not mine:
+                lost.extend(_rows_lost(readings))
+    message = (
+        f"the input holds {len(hosts)} hosts; {name or 'the one without a name'} is translated"
+    )
+    if lost:
+        message += f", and the {len(lost)} rows of the others are refused"
+    collector.add(
+        Diagnostic(
+            "ET143",
+            Severity.ERROR if lost else Severity.NOTE,
+            message,
+            next((r.listing.span for r in reversed(mine) if r.listing is not None), None),
+            related=tuple(
+                (r.listing.span, f"a table of {held or 'a host without a name'}")
+                for held, readings in hosts.items()
+                for r in readings
+                if readings is not mine and r.listing is not None
+            ),
+            hint=f"choose one with --host: {', '.join(held for held in hosts if held)}",
+        )
+    )
+    return lost
+
+
+def _rows_lost(readings: Iterable[Reading]) -> list[UnreadRow]:
+    lost: list[UnreadRow] = []
+    for reading in readings:
+        if reading.listing is not None:
+            lost.extend(UnreadRow(*e.span) for e in reading.listing.eroutes)
+            lost.extend(UnreadRow(*e.span) for e in reading.listing.repeats)
+            lost.extend(reading.listing.unread)
+    return lost
+
+
+def _no_such_host(host: str, hosts: Iterable[str], collector: Collector) -> None:
+    names = ", ".join(held for held in hosts if held)
+    collector.add(
+        Diagnostic(
+            "ET143",
+            Severity.ERROR,
+            f"the input holds no host {host!r}",
+            hint=f"--host takes one of {names}" if names else "no line of it names a host",
+        )
+    )
+
+
+def _no_such_table(chosen: int, tables: int, collector: Collector) -> None:
+    collector.add(
+        Diagnostic(
+            "ET111",
+            Severity.ERROR,
+            f"there is no table {chosen}: the input holds {tables}",
+            hint=f"--table takes 1 to {tables}",
+        )
     )
 
 

@@ -13,7 +13,8 @@ class Attachment(NamedTuple):
     """A virtual interface and the physical one below it (ipsec_tncfg(5)); ``None`` if detached.
 
     ``mtu`` is that of the virtual device, ``effective_mtu`` the private one, ``physical_mtu`` that
-    of the device below; 0 where unknown.
+    of the device below; 0 where unknown.  ``bare`` marks a device that its driver had not set up:
+    its row is the name alone.
     """
 
     device: str
@@ -22,6 +23,7 @@ class Attachment(NamedTuple):
     mtu: int = 0
     effective_mtu: int = 0
     physical_mtu: int = 0
+    bare: bool = False
 
 
 class InterfaceAddress(NamedTuple):
@@ -48,3 +50,22 @@ class Route(NamedTuple):
     metric: int = 0
     table: str = "main"
     kind: str = "unicast"
+
+
+class RoutingRule(NamedTuple):
+    """A row of ``ip rule``: which packets look up which table, the lowest priority first.
+
+    ``None`` stands for any source, destination or mark; ``mark`` is value and mask.  ``table`` is
+    a table's name or number, or an action such as ``blackhole``.  ``others`` are words that are
+    kept as they stand (``tos``, ``oif`` and the like).
+    """
+
+    priority: int
+    table: str
+    span: Span
+    source: Prefix | None = None
+    destination: Prefix | None = None
+    mark: tuple[int, int] | None = None
+    incoming: str = ""
+    inverted: bool = False
+    others: tuple[str, ...] = ()

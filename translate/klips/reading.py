@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from .association import Association, Group
 from .connection import Configuration
-from .interface import Attachment, InterfaceAddress, Route
+from .interface import Attachment, InterfaceAddress, Route, RoutingRule
 from .table import Listing
+
+UNNAMED: Final = "#"
+"""Stands in the name that a second host of a file gets when no line names it: ``barfs.txt#2``."""
 
 
 @dataclass(slots=True)
@@ -17,7 +21,8 @@ class Reading:
     ``listing`` holds the eroutes; with ``insertion_known`` they stand in the order of their
     commands.  ``version`` is the line of ``ipsec_version``.  ``parameters`` are the sysctls of
     ``/proc/sys/net/ipsec`` (``tos``, ``icmp``, ``inbound_policy_check``).  ``accounted`` counts
-    the entries that were read, by kind of table (``spi``, ``route``, ...).
+    the entries that were read, ``refused`` those that could not be, by kind of table (``spi``,
+    ``route``, ...).
     """
 
     source: str
@@ -33,3 +38,5 @@ class Reading:
     parameters: dict[str, str] = field(default_factory=dict)
     configuration: Configuration | None = None
     accounted: dict[str, int] = field(default_factory=dict)
+    rules: list[RoutingRule] = field(default_factory=list)
+    refused: dict[str, int] = field(default_factory=dict)

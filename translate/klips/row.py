@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..net import ALL_ONES, LENGTH_OF_MASK, MASK_OF_LENGTH, WIDTH, Prefix, Selector
-from .address import parse_ipv4, parse_ipv6
+from .address import parse_ipv6, parse_printed_address, parse_printed_mask
 from .eroute import SOURCE_BYTE_8, Eroute, Form
-from .said import Said, parse_said
+from .said import Said, parse_printed_said, parse_said
 
 SUBNET: Final = r"\[?[0-9a-fA-F:.\]]{0,50}/[0-9a-fA-F:.\]]{1,50}"
 
@@ -38,7 +38,6 @@ IDENTITIES: Final = re.compile(r"\s*\((\S*)\)\s+\((\S*)\)\s*\Z")
 LOOK_COUNT: Final = re.compile(r"\s*\((-?[0-9]+)\)\s*\Z")
 _GROUP_COUNT: Final = re.compile(r"-?[0-9]+\Z", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,10}\Z", re.ASCII)
-_QUAD: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z", re.ASCII)
 _BRACKETED: Final = re.compile(r"\[([0-9a-f:]+)/([0-9]{1,3})\]:([0-9]{1,5})\Z", re.ASCII)
 
 
@@ -305,7 +304,7 @@ def _end(match: re.Match[str], name: str) -> tuple[Prefix, int]:
     if family == 4 or _decimal_head(tail):
         mask_text, colon, port_text = tail.partition(":")
     try:
-        value = _quad(address) if family == 4 else _ipv6(address)
+        value = parse_printed_address(address)[1] if family == 4 else _ipv6(address)
     except ValueError as error:
         raise _bad_address(family, name, text, start, str(error)) from None
     mask = _mask(family, mask_text, name, start + len(address) + 1)
@@ -349,35 +348,22 @@ def _decimal_head(tail: str) -> bool:
     return bool(colon) and head.isdecimal() and ":" not in port and int(head[:4]) <= 128
 
 
-def _quad(text: str) -> int:
-    """An address as the kernel prints it: always four bytes, so that a cut one is noticed."""
-    if not _QUAD.match(text):
-        raise ValueError(f"{text!r} does not have four bytes")
-    return parse_ipv4(text)
-
-
 def _ipv6(text: str) -> int:
     """An IPv6 address; the manual page's own ``0:0`` for ``::`` is taken as it is meant."""
     return 0 if text == "0:0" else parse_ipv6(text)
 
 
 def _mask(family: int, text: str, name: str, start: int) -> int:
-    if text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) <= WIDTH[family]:
-        return MASK_OF_LENGTH[family][int(text)]
     try:
-        if family == 4 and _QUAD.match(text):
-            return parse_ipv4(text)
-        if family == 6 and ":" in text:
-            return parse_ipv6(text)
+        return parse_printed_mask(text, family)
     except ValueError:
-        pass
-    raise _Refusal(
-        "ET102",
-        start,
-        max(start + len(text), start + 1),
-        f"{text!r} is not a mask of the {name}",
-        f"0 to {WIDTH[family]}, or a mask",
-    )
+        raise _Refusal(
+            "ET102",
+            start,
+            max(start + len(text), start + 1),
+            f"{text!r} is not a mask of the {name}",
+            f"0 to {WIDTH[family]}, or a mask",
+        ) from None
 
 
 def _check_ipv6(prefix: Prefix, name: str, start: int, end: int) -> None:
@@ -456,13 +442,8 @@ def _saids(tail: _Tail, source: Prefix) -> tuple[tuple[Said, ...], int]:
 
 
 def _said(text: str, start: int) -> Said:
-    # The kernel prints four bytes; ttosa would read a cut 192.16 as 192.16.0.0.
-    address = text.rpartition("@")[2]
-    cut = "@" in text and ":" not in address and not _QUAD.match(address)
     try:
-        if cut:
-            raise ValueError(f"the address {address!r} of the SAID does not have four bytes")
-        return parse_said(text)
+        return parse_printed_said(text)
     except ValueError as error:
         raise _Refusal(
             "ET103",

@@ -12,7 +12,7 @@ from socket import AF_INET, inet_ntop
 from typing import Final, NamedTuple
 
 from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP
-from .address import format_klips_address, parse_klips_address
+from .address import QUAD, format_klips_address, parse_klips_address
 
 SA_AH: Final = IPPROTO_AH
 SA_ESP: Final = IPPROTO_ESP
@@ -81,6 +81,12 @@ _MARKED: Final = re.compile(r"(ah|esp|tun|comp|int)([.:])([0-9a-fA-F]{1,16})@(.+
 _NUMBERED: Final = re.compile(
     r"(ah|esp|tun|comp|int)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})@(.+)\Z", re.ASCII
 )
+PRINTED_SAID: Final = (
+    r"(?:(?:ah|esp|tun|comp|int|unk[0-9]{1,3})"
+    r"(?:0[xX][^\s@=]{0,40}|[.:][0-9a-fA-F]{1,40}|[0-9]{1,40})@[^\s@=]+)"
+)
+"""What has the shape of a SAID with an address, though its parts may be damaged (a pattern)."""
+
 _UNKNOWN_SHUNT: Final = re.compile(r"%unk-(-?[0-9]{1,10})\Z", re.ASCII)
 _UNKNOWN_PROTOCOL: Final = re.compile(r"unk([0-9]{1,3})0x([0-9a-f]{1,8})@(.+)\Z", re.ASCII)
 
@@ -103,6 +109,17 @@ def parse_said(text: str) -> Said:
         prefix, digits, address = numbered.groups()
         return _assemble(text, prefix, _c_number(digits), address, None)
     return _parse_unknown(text)
+
+
+def parse_printed_said(text: str) -> Said:
+    """Read a SAID that the kernel printed; ttosa would read a cut 192.16 as 192.16.0.0.
+
+    Raises ``ValueError``.
+    """
+    address = text.rpartition("@")[2]
+    if "@" in text and ":" not in address and not QUAD.match(address):
+        raise ValueError(f"the address {address!r} of the SAID does not have four bytes")
+    return parse_said(text)
 
 
 def _c_number(digits: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from socket import AF_INET, inet_pton
 from typing import Final
@@ -18,6 +19,7 @@ from .address import parse_ipv4
 from .capture import clean_lines
 from .eroute import Eroute, Form
 from .lookup import row_of
+from .noise import Noise
 from .row import (
     IDENTITIES,
     LOOK_COUNT,
@@ -88,6 +90,9 @@ _PIECE: Final = re.compile(r"\s*(?:[0-9a-fA-Fx@:.]{1,44}|subnet|through[46]?)\s*
 _CUT_ROW: Final = re.compile(r"\s*-?[0-9]+(?:\s+[\[0-9a-fA-F:./\]]*\s*-?)?\Z")
 """What is left of a row that was cut before its arrow."""
 
+_OTHER_ROW: Final = re.compile(r"\s*(?:(?:ipsec|mast)[0-9]+ ?->|\S+@\S+ [A-Z]\S*: )")
+"""A row of ``ipsec tncfg`` or ``ipsec spi``: its arrow is not that of an eroute."""
+
 _QUOTE: Final = re.compile(r"(?:[>|] ?)+(?=\s*[-+]?[0-9\[])")
 _QUOTE_ANY: Final = re.compile(r"(?:[>|] ?)+")
 DISK_BLOCK: Final = 512
@@ -132,7 +137,29 @@ def read_listings(data: bytes, name: str, collector: Collector) -> list[Listing]
     A listing without any row is left out.
     """
     lines = clean_lines(data, name, collector)
-    reader = _Reader(lines, name, collector)
+    noise = Noise(lines, name)
+    listings = read_tables(lines, data, name, collector, noise.take)
+    noise.report(
+        collector,
+        ("holds no eroute", "hold no eroute"),
+        "" if listings else "the file should hold what `ipsec eroute` prints",
+    )
+    return listings
+
+
+def read_tables(
+    lines: list[str],
+    data: bytes,
+    name: str,
+    collector: Collector,
+    other: Callable[[int], bool],
+) -> list[Listing]:
+    """Read the eroute tables of clean lines; ``data`` is what they were made of.
+
+    ``other`` is called with the index of each line that is not blank and no part of a table, in
+    their order; it answers whether a table that began above ends there.
+    """
+    reader = _Reader(lines, name, collector, other)
     listings = [listing for listing in reader.read() if listing.rows]
     for listing in listings:
         listing.in_kernel_order = _ascending(listing.eroutes)
@@ -157,7 +184,6 @@ def read_listings(data: bytes, name: str, collector: Collector) -> list[Listing]
             listings[-1].eroutes[-1] = refuse(listings[-1].eroutes[-1], "ET106")
     elif listings and data[-1:] not in (b"\n", b"\r"):
         reader.check_last_line(listings[-1])
-    reader.report_noise(bool(listings))
     return listings
 
 
@@ -168,13 +194,14 @@ def _ends_with_row(lines: list[str], listing: Listing) -> bool:
 class _Reader:
     """The scan over the lines of one text."""
 
-    def __init__(self, lines: list[str], name: str, collector: Collector) -> None:
+    def __init__(
+        self, lines: list[str], name: str, collector: Collector, other: Callable[[int], bool]
+    ) -> None:
         self.lines = lines
         self.name = name
         self.collector = collector
+        self.other = other
         self.listings = [Listing(name)]
-        self.noise = 0
-        self.first_noise = 0
         self.prefixes = _Cache()
 
     def read(self) -> list[Listing]:
@@ -266,10 +293,9 @@ class _Reader:
     def _no_row(self, index: int) -> int:
         line = self.lines[index]
         if line.strip():
-            if _NEW_LISTING.search(line):
+            ends = self.other(index)
+            if ends or _NEW_LISTING.search(line):
                 self._begin()
-            self.noise += 1
-            self.first_noise = self.first_noise or index + 1
         return index + 1
 
     def _text(self, index: int) -> str:
@@ -367,7 +393,9 @@ class _Reader:
 
     @staticmethod
     def _stands_alone(line: str) -> bool:
-        """Whether a line is a row, or the head of one, by itself."""
+        """Whether a line is a row, or the head of one, by itself; or a row of another table."""
+        if _OTHER_ROW.match(line):
+            return True
         return ROW.match(line) is not None or ("->" in line and ROW_START.match(line) is not None)
 
     def _span(self, first: int, last: int) -> Span:
@@ -404,23 +432,6 @@ class _Reader:
             )
         )
         listing.unread.append(UnreadRow(*span))
-
-    def report_noise(self, found: bool) -> None:
-        """Say how many lines held no eroute."""
-        if not self.noise:
-            return
-        self.collector.add(
-            Diagnostic(
-                "ET114",
-                Severity.NOTE,
-                f"{self.noise} lines hold no eroute and were passed over"
-                if self.noise > 1
-                else "one line holds no eroute and was passed over",
-                Span(self.name, self.first_noise),
-                excerpt=self.lines[self.first_noise - 1],
-                hint="" if found else "the file should hold what `ipsec eroute` prints",
-            )
-        )
 
 
 def _starts_with_said(line: str, *, single: bool) -> bool:

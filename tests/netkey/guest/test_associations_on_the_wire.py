@@ -88,7 +88,6 @@ class Side:
             (Eroute(Selector(near, far), groups[0], PLACE),),
             associations=tuple(self._associations(groups, near, far)),
             groups=tuple(Group(group, PLACE) for group in groups),
-            local_addresses=(parse_address(net.gateway),),
             **host,
         )
 

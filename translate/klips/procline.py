@@ -1,0 +1,68 @@
+"""One line of a proc table as a diagnostic shows it.
+
+No kernel that is known printed keys, but patched ones and edited captures might.  So the value
+of a field whose name is not known is left out of every excerpt, and so is what looks like a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from ..diagnostics import Diagnostic, Severity, Span
+
+_NAMED: Final = re.compile(r"(?P<name>[^\s=]{1,80})=(?P<value>\S+)")
+_KEY: Final = re.compile(
+    r"(?<![0-9A-Za-z+/=])(?:0[xst][0-9A-Za-z+/]{16,}|[0-9A-Za-z+/]{24,})={0,2}", re.ASCII
+)
+"""A key in the spellings of ``ipsec spi``, or without its mark."""
+
+_LONG: Final = re.compile(r"[0-9A-Za-z+/]{16,}", re.ASCII)
+"""What may be a key in a value that does not have its form."""
+
+_NO_FIELDS: Final[Mapping[str, re.Pattern[str]]] = {}
+
+
+class ProcLine(NamedTuple):
+    """A line, its place, and the form of each field whose value may be shown."""
+
+    text: str
+    span: Span
+    public: Mapping[str, re.Pattern[str]] = _NO_FIELDS
+
+    def problem(
+        self,
+        code: str,
+        severity: Severity,
+        start: int,
+        end: int,
+        message: str,
+        expected: str = "",
+        hint: str = "",
+    ) -> Diagnostic:
+        """What is to be said of the characters from ``start`` to ``end`` (0-based, excluded)."""
+        return Diagnostic(
+            code,
+            severity,
+            message,
+            self.span._replace(column=start + 1, end_column=max(end, start + 1) + 1),
+            excerpt=self.excerpt(),
+            expected=expected,
+            hint=hint,
+        )
+
+    def excerpt(self) -> str:
+        """The line with every value that may be a key replaced by stars of the same number."""
+        return _KEY.sub(_stars, _NAMED.sub(self._shown, self.text))
+
+    def _shown(self, match: re.Match[str]) -> str:
+        name, value = match.groups()
+        form = self.public.get(name)
+        if form is None:
+            return f"{name}={'*' * len(value)}"
+        return match[0] if form.fullmatch(value) else f"{name}={_LONG.sub(_stars, value)}"
+
+
+def _stars(match: re.Match[str]) -> str:
+    return "*" * len(match[0])
