@@ -417,8 +417,8 @@ def state_json(state: State, *, show_keys: bool = False) -> dict[str, object]:
         if algorithm is None:
             return None
         name, key, bits = algorithm
-        document: dict[str, object] = {"name": name, "key_bits": key.bits, "icv_bits": bits}
-        return document | {"key": key.reveal().hex()} if show_keys else document
+        shown = key.reveal().hex() if show_keys else None
+        return {"name": name, "key_bits": key.bits, "icv_bits": bits, "key": shown}
 
     encapsulation = state.encapsulation
     return {
