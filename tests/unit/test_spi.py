@@ -124,6 +124,13 @@ def test_a_row_of_the_kernel_comes_back_byte_for_byte(row: str) -> None:
     assert read(format_association(association))[0] == association
 
 
+@pytest.mark.parametrize("row", ROWS)
+def test_blanks_around_a_row_mean_nothing(row: str) -> None:
+    association, items = read(f"  {row} \t")
+    assert not items
+    assert association == read(row)[0]
+
+
 def test_freeswan_191_names_ages_in_its_own_way() -> None:
     association = sound(FREESWAN_191["counters"])
     assert (association.encryption, association.authentication) == ("3des", "md5")
@@ -367,6 +374,14 @@ def test_what_looks_like_a_key_is_never_shown(secret: str) -> None:
     text = "".join(map(render_text, items)) + repr(items)
     assert "0011223344" not in text
     assert "ABCDEFGH" not in text
+
+
+def test_a_line_of_a_thousand_wrong_words_is_not_a_thousand_findings() -> None:
+    association, items = read(ROW.replace("seq=5", "key=1 " * 1000))
+    assert association is not None
+    assert len(items) == 12
+    assert items[-1].severity is Severity.ERROR
+    assert items[-1].message == "more of this row cannot be read"
 
 
 def test_the_iv_is_public() -> None:

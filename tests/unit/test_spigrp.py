@@ -102,7 +102,7 @@ def table(*rows: str) -> list[Group]:
     ]
 
 
-def directions(**_: None) -> dict[Said, Association]:
+def directions() -> dict[Said, Association]:
     saids = [(TUN_IN, True), (COMP_IN, True), (ESP_IN, True), (TUN_OUT, False), (ESP_OUT, False)]
     return {(said := parse_said(text)): Association(said, SPAN, inbound) for text, inbound in saids}
 
@@ -191,6 +191,17 @@ def test_associations_that_contradict_each_other_do_not_decide() -> None:
     texts, codes = found(table(f"{ESP_IN} {TWICE}"), associations, NEW)
     assert texts == [f"{ESP_IN} {TWICE}"]
     assert codes == ["ET134"]
+
+
+def test_one_association_that_knows_its_direction_is_enough() -> None:
+    saids = [parse_said(ESP_IN), parse_said(TWICE)]
+    associations = {
+        saids[0]: Association(saids[0], SPAN),
+        saids[1]: Association(saids[1], SPAN, True),
+    }
+    texts, codes = found(table(f"{ESP_IN} {TWICE}"), associations, NEW)
+    assert texts == [f"{TWICE} {ESP_IN}"]
+    assert not codes
 
 
 def test_an_association_in_two_chains_is_reported_once() -> None:

@@ -57,7 +57,8 @@ from . import (
 )
 from .options import mapping_options
 from .plan_text import WholePlan, print_plan
-from .run import exit_code, read_host
+from .run import exit_code
+from .sources import read_host
 from .terminal import show
 
 

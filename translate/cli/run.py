@@ -7,19 +7,15 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
-from ..diagnostics import Collector, Diagnostic, Severity, Span
-from ..klips.host import KlipsHost, host_of_readings
-from ..klips.reading import Reading
-from ..klips.source import read_source
-from ..klips.tree import is_archive, read_archive, read_tree
+from ..diagnostics import Diagnostic, Severity
 from ..mapping.translation import Translation, translate
 from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
 from .options import build_parser, mapping_options
+from .sources import read_host
 from .terminal import show, write_output
 
 
@@ -59,52 +55,6 @@ def _verb(arguments: argparse.Namespace) -> int:
             from .direct import direct
 
             return direct(arguments)
-
-
-def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list[str], bool]:
-    """Read all files; return the host, what was found, the names, and whether all were read."""
-    collector = Collector()
-    readings: list[Reading] = []
-    names: list[str] = []
-    complete = True
-    for name in arguments.files or ["-"]:
-        shown = "<standard input>" if name == "-" else name
-        names.append(shown)
-        try:
-            if name != "-" and Path(name).is_dir():
-                readings.extend(read_tree(Path(name), collector))
-                continue
-            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        except (OSError, ValueError) as error:
-            complete = False
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            collector.add(
-                Diagnostic(
-                    "ET108",
-                    Severity.ERROR,
-                    f"cannot read {shown}: {reason}",
-                    Span(shown, 1),
-                    hint="proc files of KLIPS are readable by root alone; check name and rights",
-                )
-            )
-            continue
-        if is_archive(data):
-            readings.extend(read_archive(BytesIO(data), shown, collector))
-        else:
-            readings.extend(read_source(data, shown, collector))
-    complete = complete and not any(item.code in ("ET108", "ET144") for item in collector.items)
-    host = host_of_readings(readings, arguments.table, collector, host=arguments.host)
-    if not host.rows:
-        collector.add(
-            Diagnostic(
-                "ET115",
-                Severity.ERROR,
-                "no eroute was found",
-                expected="rows such as 0 10.0.0.0/8 -> 192.168.1.0/24 => tun0x1002@203.0.113.7",
-                hint="give the output of `ipsec eroute` or of `cat /proc/net/ipsec_eroute`",
-            )
-        )
-    return host, collector, names, complete
 
 
 def _convert(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ commands or a manually keyed connection of ipsec.conf has the keys too.  All of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ..diagnostics import Span
@@ -117,3 +118,34 @@ class Group(NamedTuple):
 
     saids: tuple[Said, ...]
     span: Span
+
+
+def merged(sources: Iterable[Iterable[Association]]) -> dict[Said, Association]:
+    """The associations of several sources by SAID, the most trusted source first.
+
+    What one source does not tell is taken from the next: the keys of a script for the rows of a
+    proc table, say.  Keys are taken only where the algorithms agree.
+    """
+    found: dict[Said, Association] = {}
+    for associations in sources:
+        for other in associations:
+            held = found.get(other.said)
+            found[other.said] = other if held is None else _filled(held, other)
+    return found
+
+
+def _filled(held: Association, other: Association) -> Association:
+    same = (held.encryption, held.authentication) == (other.encryption, other.authentication)
+    fields: dict[str, object] = {
+        "inbound": other.inbound if held.inbound is None else held.inbound,
+        "source": held.source or other.source,
+        "policy": held.policy or other.policy,
+        "compression": held.compression or other.compression,
+        "replay_window": held.replay_window or other.replay_window,
+        "encapsulation": held.encapsulation or other.encapsulation,
+    }
+    if same and held.encryption_key is None:
+        fields["encryption_key"] = other.encryption_key
+    if same and held.authentication_key is None:
+        fields["authentication_key"] = other.authentication_key
+    return replace(held, **fields)  # type: ignore[arg-type]  # by name

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from ..diagnostics import Collector, Diagnostic, Severity
 from ..net import Prefix
-from .association import Address, Association, Group
+from .association import Address, Association, Group, merged
 from .connection import Configuration
 from .eroute import Eroute
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
-from .reading import UNNAMED, Reading
+from .reading import UNNAMED, Reading, Standing
 from .said import Said
 from .sections import same_host
 from .spigrp import chains
@@ -142,6 +142,7 @@ def host_of_readings(
     """
     if not readings:
         return KlipsHost(())
+    _only_nearest(readings, collector)
     hosts = _by_host(readings)
     accounts = _sum(r.accounted for r in readings), _sum(r.refused for r in readings)
     nothing = KlipsHost((), accounted=accounts[0], refused=accounts[1])
@@ -175,6 +176,27 @@ def host_of_readings(
     return _joined(reading, mine, lost, accounts, collector)
 
 
+def _only_nearest(readings: Sequence[Reading], collector: Collector) -> None:
+    """Where the kernel's table is at hand, the eroutes of scripts and configurations are left."""
+    with_rows = [r for r in readings if r.listing is not None and r.listing.rows]
+    nearest = min((r.standing for r in with_rows), default=Standing.TABLE)
+    for reading in with_rows:
+        if reading.standing is nearest or reading.listing is None:
+            continue
+        collector.add(
+            Diagnostic(
+                "ET146",
+                Severity.NOTE,
+                f"{reading.listing.rows} eroutes follow from {reading.source}; those of"
+                f" {next(r.source for r in with_rows if r.standing is nearest)} are translated,"
+                " which are nearer to what the kernel had",
+                reading.listing.span,
+                hint="translate it alone to see its own",
+            )
+        )
+        reading.listing = None
+
+
 def _joined(
     reading: Reading,
     mine: Sequence[Reading],
@@ -184,8 +206,18 @@ def _joined(
 ) -> KlipsHost:
     listing = reading.listing or Listing(reading.source)
     others = [r for r in mine if r is not reading]
-    associations = reading.associations or [a for r in others for a in r.associations]
-    by_said = {a.said: a for a in associations}
+    # A later capture of the same kind outweighs an earlier one; a table outweighs a script.
+    ranked = sorted(others, key=lambda r: r.standing)
+    tables = next(
+        (
+            [r.associations]
+            for r in (reading, *ranked)
+            if r.standing is Standing.TABLE and r.associations
+        ),
+        [],
+    )
+    beside = [r.associations for r in (reading, *ranked) if r.standing is not Standing.TABLE]
+    by_said = merged([*tables, *beside])
     groups = reading.groups or [g for r in others for g in r.groups]
     version = reading.version or next((r.version for r in reversed(others) if r.version), "")
     joined = chains(groups, by_said, version, collector)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..diagnostics import Diagnostic, Severity, Span
 
@@ -24,12 +24,18 @@ _LONG: Final = re.compile(r"[0-9A-Za-z+/]{16,}", re.ASCII)
 _NO_FIELDS: Final[Mapping[str, re.Pattern[str]]] = {}
 
 
-class ProcLine(NamedTuple):
+class ProcLine:
     """A line, its place, and the form of each field whose value may be shown."""
 
-    text: str
-    span: Span
-    public: Mapping[str, re.Pattern[str]] = _NO_FIELDS
+    __slots__ = ("_excerpt", "_public", "span", "text")
+
+    def __init__(
+        self, text: str, span: Span, public: Mapping[str, re.Pattern[str]] = _NO_FIELDS
+    ) -> None:
+        self.text: Final = text
+        self.span: Final = span
+        self._public: Final = public
+        self._excerpt: str | None = None
 
     def problem(
         self,
@@ -54,11 +60,17 @@ class ProcLine(NamedTuple):
 
     def excerpt(self) -> str:
         """The line with every value that may be a key replaced by stars of the same number."""
-        return _KEY.sub(_stars, _NAMED.sub(self._shown, self.text))
+        if self._excerpt is None:
+            self._excerpt = _KEY.sub(_stars, _NAMED.sub(self._value, self.text))
+        return self._excerpt
 
-    def _shown(self, match: re.Match[str]) -> str:
+    def shown(self, start: int, end: int) -> str:
+        """The first 40 characters of a part of the excerpt."""
+        return self.excerpt()[start:end][:40]
+
+    def _value(self, match: re.Match[str]) -> str:
         name, value = match.groups()
-        form = self.public.get(name)
+        form = self._public.get(name)
         if form is None:
             return f"{name}={'*' * len(value)}"
         return match[0] if form.fullmatch(value) else f"{name}={_LONG.sub(_stars, value)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from .association import Association, Group
@@ -12,6 +13,14 @@ from .table import Listing
 
 UNNAMED: Final = "#"
 """Stands in the name that a second host of a file gets when no line names it: ``barfs.txt#2``."""
+
+
+class Standing(IntEnum):
+    """How near to the kernel a source is: what the kernel printed outweighs what was meant."""
+
+    TABLE = 0
+    SCRIPT = 1
+    CONFIGURATION = 2
 
 
 @dataclass(slots=True)
@@ -40,3 +49,4 @@ class Reading:
     accounted: dict[str, int] = field(default_factory=dict)
     rules: list[RoutingRule] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
+    standing: Standing = Standing.TABLE

@@ -71,6 +71,9 @@ _HINTS: Final = {
     "ET136": "two rows may have been torn: take the table again",
 }
 
+_MOST_REPORTS: Final = 12
+"""What is said of one row at most: a line of thousands of wrong words is no row."""
+
 HEAD: Final = re.compile(
     rf"\s*(?P<said>{PRINTED_SAID}|\(error\))\s+(?P<transform>(?:AH|ESP|IPIP|COMP|UNKNOWN)\w*)"
     r"(?P<colon>:(?=\s|\Z)|\Z)",
@@ -107,19 +110,35 @@ class SpiRow:
         self.refused: set[str] = set()
         self.transform = ""
         self.behind_head = 0
+        self.reports = 0
 
     def error(self, code: str, start: int, end: int, message: str, expected: str = "") -> None:
         """Report what makes a part of the row useless (0-based columns, the end excluded)."""
         hint = _HINTS.get(code, "take the SA from what set it up")
-        self.collector.add(
-            self.line.problem(code, Severity.ERROR, start, end, message, expected, hint)
-        )
+        self._report(code, Severity.ERROR, start, end, message, expected, hint)
 
     def warning(self, code: str, start: int, end: int, message: str, hint: str) -> None:
         """Report what the rest of the row does not suffer from."""
-        self.collector.add(
-            self.line.problem(code, Severity.WARNING, start, end, message, hint=hint)
-        )
+        self._report(code, Severity.WARNING, start, end, message, "", hint)
+
+    def _report(
+        self,
+        code: str,
+        severity: Severity,
+        start: int,
+        end: int,
+        message: str,
+        expected: str,
+        hint: str,
+    ) -> None:
+        self.reports += 1
+        if self.reports == _MOST_REPORTS:
+            code, severity, expected = "ET130", Severity.ERROR, ""
+            message, hint = "more of this row cannot be read", _HINTS["ET130"]
+        if self.reports <= _MOST_REPORTS:
+            self.collector.add(
+                self.line.problem(code, severity, start, end, message, expected, hint)
+            )
 
     def head(self) -> tuple[Said, Transform] | None:
         """SAID and transform; reports what is wrong with them."""
@@ -191,12 +210,12 @@ class SpiRow:
                 message = "there is text behind the end of the row; it was not read"
                 self.warning("ET117", start, end, message, hint)
             else:
-                shown = self.line.excerpt()[start:end][:40]
+                shown = self.line.shown(start, end)
                 self.error("ET130", start, end, f"{shown!r} is no field", "NAME=VALUE")
 
     def _add_field(self, name: str, token: Token) -> None:
         if name not in FIELDS:
-            shown = self.line.excerpt()[token.start : token.start + len(name)][:40]
+            shown = self.line.shown(token.start, token.start + len(name))
             self.warning(
                 "ET132",
                 token.start,

@@ -139,7 +139,7 @@ def _from_inside(
     directions = {a.inbound for said in saids if (a := associations.get(said)) is not None}
     directions.discard(None)
     inbound = directions.pop() if len(directions) == 1 else None
-    reversed_by_version = False if inbound is False or modern is False else inbound and modern
+    reversed_by_version = False if modern is False else inbound and modern
     reversed_by_protocols = _runs_inwards(saids)
     if reversed_by_protocols is None:
         if reversed_by_version is None:

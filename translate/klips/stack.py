@@ -121,7 +121,9 @@ def read_debug(line: str) -> DebugFlags | None:
 
 
 _POINTER: Final = r"(?:0x[0-9a-f]{1,16}|[0-9a-f]{8,16}|\(null\)|\(nil\))"
-_SOCKET_HEADER: Final = re.compile(r"\s*sock\s+pid\s(?:\s*[a-zA-Z]+)*\s+Type\s+St\s*\Z", re.ASCII)
+_SOCKET_HEADER: Final = re.compile(
+    r"\s*sock\s+pid(?:\s+[a-zA-Z]{1,9}){4,16}\s+Type\s+St\s*\Z", re.ASCII
+)
 _SOCKET: Final = re.compile(rf"\s*{_POINTER}\s+[0-9]{{1,10}}\s+(?:[01]\s+)?{_POINTER}\s", re.ASCII)
 _SUPPORTED_HEADER: Final = re.compile(
     r"\s*satype\s+exttype\s+alg_id\s+ivlen\s+minbits\s+maxbits(?:\s+name)?\s*\Z", re.ASCII

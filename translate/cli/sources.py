@@ -1,0 +1,140 @@
+"""Reads what the user gave: files of every kind, folders, archives, standard input."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..klips.association import Address
+from ..klips.conf import looks_like_conf, read_conf
+from ..klips.configuration import reading_of_configuration
+from ..klips.host import KlipsHost, host_of_readings
+from ..klips.policy_groups import GroupMember, read_policy_group
+from ..klips.reading import Reading
+from ..klips.script import looks_like_script, read_script
+from ..klips.source import read_source
+from ..klips.tree import is_archive, read_archive, read_tree
+
+_SAMPLE = 1 << 16
+"""Octets of a file that are looked at to tell what it is."""
+
+
+def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list[str], bool]:
+    """Read all files; return the host, what was found, the names, and whether all were read."""
+    collector = Collector()
+    readings: list[Reading] = []
+    configurations: list[tuple[Path, str, bytes]] = []
+    names: list[str] = []
+    complete = True
+    for name in arguments.files or ["-"]:
+        shown = "<standard input>" if name == "-" else name
+        names.append(shown)
+        try:
+            if name != "-" and Path(name).is_dir():
+                readings.extend(read_tree(Path(name), collector))
+                configurations.extend(_configurations_in(Path(name)))
+                continue
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except (OSError, ValueError) as error:
+            complete = False
+            collector.add(_unreadable(shown, error))
+            continue
+        sample = data[:_SAMPLE].decode("utf-8", "replace")
+        if is_archive(data):
+            readings.extend(read_archive(BytesIO(data), shown, collector))
+        elif looks_like_conf(sample):
+            configurations.append((Path(name if name != "-" else "."), shown, data))
+        elif looks_like_script(sample):
+            readings.append(read_script(data, shown, collector))
+        else:
+            readings.extend(read_source(data, shown, collector))
+    complete = complete and not any(item.code in ("ET108", "ET144") for item in collector.items)
+    # A configuration does not say which side of a connection this gateway is: addresses do.
+    local = _local(arguments.local, readings)
+    for path, shown, data in configurations:
+        readings.append(_read_configuration(path, shown, data, local, collector))
+    host = host_of_readings(readings, arguments.table, collector, host=arguments.host)
+    if not host.rows:
+        collector.add(
+            Diagnostic(
+                "ET115",
+                Severity.ERROR,
+                "no eroute was found",
+                expected="rows such as 0 10.0.0.0/8 -> 192.168.1.0/24 => tun0x1002@203.0.113.7",
+                hint="give the output of `ipsec eroute` or of `cat /proc/net/ipsec_eroute`, a"
+                " script of ipsec commands, or ipsec.conf",
+            )
+        )
+    return host, collector, names, complete
+
+
+def _unreadable(shown: str, error: OSError | ValueError) -> Diagnostic:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return Diagnostic(
+        "ET108",
+        Severity.ERROR,
+        f"cannot read {shown}: {reason}",
+        Span(shown, 1),
+        hint="proc files of KLIPS are readable by root alone; check name and rights",
+    )
+
+
+def _local(given: Sequence[Address], readings: Sequence[Reading]) -> tuple[Address, ...]:
+    """Addresses of this gateway: those that were named, else those of the interfaces read."""
+    if given:
+        return tuple(given)
+    found = [
+        (item.network.family, item.network.address)
+        for reading in readings
+        for item in reading.addresses
+    ]
+    sources = [
+        association.source
+        for reading in readings
+        for association in reading.associations
+        if association.inbound is False and association.source is not None
+    ]
+    return tuple(dict.fromkeys([*found, *sources]))
+
+
+def _configurations_in(folder: Path) -> list[tuple[Path, str, bytes]]:
+    """The ipsec.conf of a folder that was taken from a host."""
+    for path in (folder / "ipsec.conf", folder / "etc" / "ipsec.conf"):
+        if path.is_file():
+            return [(path, str(path), path.read_bytes())]
+    return []
+
+
+def _read_configuration(
+    path: Path, shown: str, data: bytes, local: Sequence[Address], collector: Collector
+) -> Reading:
+    folder = path.parent
+    configuration = read_conf(data, shown, collector, include=_includer(folder))
+    groups: dict[str, list[GroupMember]] = {}
+    for file in sorted((folder / "ipsec.d" / "policies").glob("*")):
+        if file.is_file():
+            groups[file.name] = read_policy_group(file.read_bytes(), str(file), collector)
+    return reading_of_configuration(configuration, local, collector, shown, groups)
+
+
+def _includer(folder: Path) -> Callable[[str, str], Sequence[tuple[str, bytes]]]:
+    """Finds included files below the folder of ipsec.conf, and nowhere else."""
+    root = folder.resolve()
+
+    def include(pattern: str, source: str) -> Sequence[tuple[str, bytes]]:
+        below = Path(source).parent.resolve()
+        if pattern.startswith("/"):
+            # What was /etc on the old host is the folder that was given.
+            inner = pattern.removeprefix(str(root)).removeprefix("/etc").lstrip("/")
+            candidates = sorted(root.glob(inner)) if inner else []
+        else:
+            candidates = sorted(below.glob(pattern)) if pattern else []
+        files = [path.resolve() for path in candidates]
+        inside = [path for path in files if path.is_relative_to(root) and path.is_file()]
+        return [(str(path), path.read_bytes()) for path in inside]
+
+    return include

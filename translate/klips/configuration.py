@@ -1,0 +1,153 @@
+"""What a host with this ipsec.conf had in its kernel, as far as the configuration tells.
+
+Interfaces, sysctls, and for each connection its eroutes: with the associations where it is keyed by
+hand, else as pluto had them while the connection was up or routed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..net import Prefix, Selector
+from .association import Address
+from .automatic import eroutes_of
+from .connection import Configuration, Connection, Setting
+from .eroute import Eroute, Form
+from .interface import Attachment
+from .manual_keying import is_manual, keyed
+from .policy_groups import GROUP_CONNECTIONS, GroupMember
+from .reading import Reading, Standing
+from .said import SHUNTS
+from .table import Listing
+
+_PACKET_DEFAULTS = {"pass": "%pass", "reject": "%reject"}
+
+
+def reading_of_configuration(
+    configuration: Configuration,
+    local: Collection[Address],
+    collector: Collector,
+    name: str,
+    groups: Mapping[str, Sequence[GroupMember]] | None = None,
+) -> Reading:
+    """Put the connections together.  ``local`` are addresses of this gateway, as far as known."""
+    members = groups or {}
+    reading = Reading(
+        name,
+        configuration=configuration,
+        listing=Listing(name),
+        standing=Standing.CONFIGURATION,
+    )
+    reading.parameters = _parameters(configuration.setup)
+    reading.attachments = list(_attachments(configuration.setup, collector))
+    eroutes: list[Eroute] = []
+    for connection in (*configuration.connections, *_built_in(configuration, members)):
+        if is_manual(connection):
+            made = keyed(connection, local, collector)
+            reading.associations += made.associations
+            reading.groups += made.groups
+            eroutes += made.eroutes
+        else:
+            eroutes += eroutes_of(connection, local, members, collector)
+    eroutes += _packet_default(configuration.setup)
+    _fill(reading, eroutes, collector)
+    reading.accounted = {
+        "connection": len(configuration.connections),
+        "spi": len(reading.associations),
+        "spigrp": len(reading.groups),
+        "tncfg": len(reading.attachments),
+    }
+    return reading
+
+
+def _fill(reading: Reading, eroutes: Sequence[Eroute], collector: Collector) -> None:
+    """One eroute for a selector: a second connection for it is told, and the first one holds."""
+    listing = reading.listing or Listing(reading.source)
+    held: dict[Selector, Eroute] = {}
+    for eroute in eroutes:
+        first = held.setdefault(eroute.selector, eroute)
+        if first is eroute:
+            listing.eroutes.append(eroute)
+            continue
+        listing.repeats.append(eroute)
+        if first.saids != eroute.saids:
+            collector.add(
+                Diagnostic(
+                    "ET113",
+                    Severity.WARNING,
+                    f"two connections have the selector {eroute.selector}; the first one is taken",
+                    eroute.span,
+                    related=((first.span, "the first one"),),
+                )
+            )
+    listing.in_kernel_order = False
+    if not listing.rows:
+        reading.listing = None
+
+
+def _parameters(setup: Mapping[str, Setting]) -> dict[str, str]:
+    """The sysctls that ``_startklips`` set from ``config setup``."""
+    found = {"inbound_policy_check": "1"}
+    found["tos"] = "0" if _value(setup, "hidetos", "yes") == "no" else "1"
+    found["icmp"] = "0" if _value(setup, "fragicmp", "yes") == "no" else "1"
+    return found
+
+
+def _value(setup: Mapping[str, Setting], name: str, otherwise: str) -> str:
+    setting = setup.get(name)
+    return otherwise if setting is None else setting.value
+
+
+def _attachments(setup: Mapping[str, Setting], collector: Collector) -> list[Attachment]:
+    setting = setup.get("interfaces")
+    if setting is None or setting.value in ("%none", "%defaultroute", ""):
+        return []
+    mtu = _value(setup, "overridemtu", "0")
+    made = []
+    for word in setting.value.split():
+        if word == "%defaultroute":
+            continue
+        device, _, physical = word.partition("=")
+        if not device or not physical:
+            collector.add(
+                Diagnostic(
+                    "ET167",
+                    Severity.ERROR,
+                    f"interfaces= cannot be read: {word}",
+                    setting.span,
+                    f"interfaces={setting.value}",
+                    expected="ipsec0=eth0, or %defaultroute",
+                )
+            )
+            continue
+        made.append(Attachment(device, physical, setting.span, int(mtu) if mtu.isdecimal() else 0))
+    return made
+
+
+def _packet_default(setup: Mapping[str, Setting]) -> list[Eroute]:
+    """``packetdefault`` of FreeS/WAN 1.x: an eroute for everything."""
+    setting = setup.get("packetdefault")
+    shunt = _PACKET_DEFAULTS.get("" if setting is None else setting.value)
+    if shunt is None or setting is None:
+        return []
+    everything = Prefix(4, 0, 0)
+    selector = Selector(everything, everything)
+    return [Eroute(selector, (SHUNTS[shunt],), setting.span, form=Form.COMMAND.value)]
+
+
+def _built_in(
+    configuration: Configuration, members: Mapping[str, Sequence[GroupMember]]
+) -> list[Connection]:
+    """The connections of policy groups that have a file but no section of their own."""
+    named = {connection.name for connection in configuration.connections}
+    made = []
+    for name, settings in GROUP_CONNECTIONS.items():
+        if name in named or name not in members:
+            continue
+        span = members[name][0].span if members[name] else Span(name, 1)
+        values = {"left": "%defaultroute", "right": "%group", **settings}
+        made.append(
+            Connection(name, span, {key: Setting(key, v, span) for key, v in values.items()})
+        )
+    return made

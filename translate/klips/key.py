@@ -1,0 +1,41 @@
+"""Keys as the tools take them (ttodata(3)): ``0x`` hexadecimal, ``0s`` base64, ``0t`` text."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+from ..secret import Secret
+
+_KEY_SETTING: Final = re.compile(r"(left|right)?(espenckey|espauthkey|ahkey)\Z")
+
+
+def is_key_setting(name: str) -> bool:
+    """Whether a setting of ipsec.conf holds a key of manual keying."""
+    return _KEY_SETTING.match(name) is not None
+
+
+def parse_key(text: str) -> Secret:
+    """Read a key.  Raises ``ValueError``, whose text never holds any of it."""
+    kind, rest = text[:2].lower(), text[2:]
+    if kind == "0x":
+        digits = rest.replace("_", "")
+        if not digits or len(digits) % 2:
+            raise ValueError("a key in hexadecimal has an even number of digits, and some")
+        try:
+            return Secret(bytes.fromhex(digits))
+        except ValueError:
+            raise ValueError("it holds something that is no hexadecimal digit") from None
+    if kind == "0s":
+        try:
+            octets = base64.b64decode(rest, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("it is no base64") from None
+        if not octets:
+            raise ValueError("it is empty")
+        return Secret(octets)
+    if kind == "0t" and rest:
+        return Secret(rest.encode("utf-8", "surrogateescape"))
+    raise ValueError("it begins with none of 0x, 0s and 0t")

@@ -1,0 +1,417 @@
+"""Reads a shell script that set a KLIPS host up, by playing its commands on a model of the host.
+
+The commands are evaluated (:mod:`.shell`), never run.  A command of KLIPS's tools that depends on
+more than the text of the script is refused with its place, since leaving it out could mean a
+weaker policy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..net import ALL_ONES, MASK_OF_LENGTH, Prefix
+from .address import parse_klips_address, parse_subnet
+from .association import Association, Group
+from .capture import clean_lines
+from .command import Action, ErouteCommand, Word, parse_eroute_command
+from .eroute import Eroute
+from .interface import Attachment, InterfaceAddress, Route
+from .lookup import row_of
+from .reading import Reading, Standing
+from .said import SA_IPIP, Said
+from .shell import ShellMissingError, SimpleCommand, read_shell
+from .small_commands import parse_klipsdebug_command, parse_spigrp_command, parse_tncfg_command
+from .spi_command import parse_spi_command
+from .table import Listing, UnreadRow
+
+TOOLS: Final = ("eroute", "spi", "spigrp", "tncfg", "klipsdebug")
+_AROUND: Final = ("ip", "route", "ifconfig")
+_OPAQUE: Final = ("eval", ".", "source")
+
+_SHEBANG: Final = re.compile(r"#!\s*\S*/(ba|da|k|a)?sh\b")
+_CALL: Final = re.compile(
+    r"^[^#|\n]*?(?:^|[\s;&({/])ipsec\s+(eroute|spi|spigrp|tncfg|klipsdebug)\s+-", re.MULTILINE
+)
+_TOOL_PATH: Final = re.compile(r"^\s*\S*/(eroute|spi|spigrp|tncfg|klipsdebug)\s+-", re.MULTILINE)
+_PROMPT: Final = re.compile(
+    r"^(?:\[[^\]\n]{1,80}\][#$]|[\w.@:~/-]{0,60}[#$]|\+{1,5}|>)\s+(?=(?:\S*/)?(?:ipsec|ip|route|ifconfig|"
+    r"eroute|spi|spigrp|tncfg|klipsdebug|set|export|[A-Za-z_]\w*=)(?:\s|$))"
+)
+
+
+def looks_like_script(text: str) -> bool:
+    """Whether a text calls the tools of KLIPS with options, and prints no tables."""
+    if "\n" not in text.strip() and not _CALL.search(text):
+        return False
+    if _SHEBANG.match(text):
+        return bool(_CALL.search(text) or _TOOL_PATH.search(text))
+    return bool(_CALL.search(text)) and " => " not in text
+
+
+def read_script(data: bytes, name: str, collector: Collector) -> Reading:
+    """Play a script (or a transcript, whose prompts are taken away); nothing is raised."""
+    lines = [_PROMPT.sub("", line) for line in clean_lines(data, name, collector)]
+    player = _Player(name, collector, dict(enumerate(lines, 1)))
+    try:
+        script = read_shell("\n".join(lines) + "\n", name)
+    except ShellMissingError as error:
+        collector.add(Diagnostic("ET155", Severity.ERROR, str(error), Span(name, 1)))
+        return Reading(name)
+    for problem in script.errors[:20]:
+        player.tell(
+            "ET155",
+            Severity.ERROR,
+            f"{problem.text}: commands near it may be missing",
+            problem.span,
+            hint="correct it, or give the tables that the script made instead",
+        )
+    for command in script.commands:
+        player.play(command)
+    return player.reading()
+
+
+class _Player:
+    """The model of the host: what is there after the commands so far."""
+
+    def __init__(self, name: str, collector: Collector, lines: dict[int, str]) -> None:
+        self.name = name
+        self.collector = collector
+        self.lines = lines
+        self.eroutes: dict[tuple[object, ...], Eroute] = {}
+        self.unread: list[UnreadRow] = []
+        self.associations: dict[Said, Association] = {}
+        self.chains: list[list[Said]] = []
+        self.places: dict[Said, Span] = {}
+        self.attachments: dict[str, Attachment] = {}
+        self.addresses: list[InterfaceAddress] = []
+        self.routes: list[Route] = []
+        self.inward: set[Said] = set()
+        self.counts: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
+
+    def tell(
+        self, code: str, severity: Severity, message: str, span: Span, *, hint: str = ""
+    ) -> None:
+        """Say something about a place; the line itself is not shown, for it may hold a key."""
+        self.collector.add(Diagnostic(code, severity, message, span, hint=hint))
+
+    # -- commands
+
+    def play(self, command: SimpleCommand) -> None:
+        words = [word.text for word in command.words]
+        name = (words[0] or "").rpartition("/")[2]
+        rest = command.words[1:]
+        if name == "ipsec" and rest:
+            tool = rest[0].text
+            if tool is None:
+                self._refuse(command, "ipsec", "the name of the tool is not known")
+                return
+            name, rest = tool, rest[1:]
+            if name in ("manual", "auto", "setup", "look", "barf", "whack", "pluto"):
+                self._other(command, name)
+                return
+        if name in TOOLS:
+            self._tool(command, name, rest)
+        elif name in _AROUND:
+            self._around(command, name, words[1:])
+        elif name in _OPAQUE:
+            self.tell(
+                "ET157",
+                Severity.WARNING,
+                f"what {name} brings in is not read: variables and commands of it are missing",
+                command.span,
+                hint="put its text in the place of this line",
+            )
+
+    def _other(self, command: SimpleCommand, name: str) -> None:
+        if name in ("manual", "auto", "setup", "whack"):
+            self.tell(
+                "ET157",
+                Severity.WARNING,
+                f"ipsec {name} works on ipsec.conf, which a script does not hold",
+                command.span,
+                hint="give ipsec.conf too",
+            )
+
+    def _tool(self, command: SimpleCommand, name: str, rest: Sequence[object]) -> None:
+        words = [word for word in command.words if word in rest]
+        unknown = next((word for word in words if word.text is None), None)
+        if command.doubt or unknown is not None:
+            span = command.span if unknown is None else unknown.span
+            reason = command.doubt or "a word that only a running shell knows"
+            if not command.doubt or any(word.text and word.text[:2] == "--" for word in words):
+                self._refuse(command, name, reason, span)
+            return
+        given = [Word(word.text or "", word.span) for word in words]
+        self.counts[name] = self.counts.get(name, 0) + 1
+        before = len(self.collector.errors)
+        match name:
+            case "eroute":
+                self._eroute(given, command.span)
+            case "spi":
+                self._spi(given, command.span)
+            case "spigrp":
+                self._spigrp(given, command.span)
+            case "tncfg":
+                self._tncfg(given, command.span)
+            case _:
+                parse_klipsdebug_command(given, self.collector, command.span)
+        if len(self.collector.errors) > before:
+            self.counts[name] -= 1
+            self.refused[name] = self.refused.get(name, 0) + 1
+
+    def _refuse(
+        self, command: SimpleCommand, name: str, reason: str, span: Span | None = None
+    ) -> None:
+        self.refused[name] = self.refused.get(name, 0) + 1
+        self.unread.append(UnreadRow(*(span or command.span)))
+        self.tell(
+            "ET154",
+            Severity.ERROR,
+            f"what `ipsec {name}` did here is not certain: {reason}",
+            span or command.span,
+            hint="write the value out, or give the tables that the script made instead",
+        )
+
+    def _eroute(self, words: Sequence[Word], place: Span) -> None:
+        before = len(self.collector.errors)
+        command = parse_eroute_command(words, self.collector, self.lines)
+        if command is None:
+            if len(self.collector.errors) > before:
+                self.unread.append(UnreadRow(*place))
+            return
+        match command.action:
+            case Action.CLEAR:
+                self.eroutes.clear()
+                self.unread.clear()
+            case Action.ADD | Action.REPLACE:
+                self._add(command, place)
+            case Action.DELETE:
+                self._delete(command, place)
+            case Action.ADD_IN | Action.REPLACE_IN:
+                if command.eroute is not None:
+                    self._accept(command.eroute)
+
+    def _add(self, command: ErouteCommand, place: Span) -> None:
+        eroute = command.eroute
+        if eroute is None:
+            return
+        eroute = eroute._replace(span=place)
+        key = (eroute.selector.family, *row_of(eroute.selector))
+        if key in self.eroutes and command.action is Action.ADD:
+            self.tell(
+                "ET156",
+                Severity.WARNING,
+                f"there is an eroute {eroute.selector} already: --add was refused (EEXIST)",
+                place,
+                hint="--replace changes it",
+            )
+            return
+        if command.action is Action.REPLACE:
+            # The old one goes, and the new one is the youngest.
+            self.eroutes.pop(key, None)
+        self.eroutes[key] = eroute
+
+    def _delete(self, command: ErouteCommand, place: Span) -> None:
+        if command.eroute is None:
+            return
+        selector = command.eroute.selector
+        key = (selector.family, *row_of(selector))
+        if self.eroutes.pop(key, None) is None:
+            self.tell("ET156", Severity.NOTE, f"there is no eroute {selector} to delete", place)
+
+    def _accept(self, eroute: Eroute) -> None:
+        """``--addin``: what the IP-in-IP SA of a group accepts, which makes it an inbound one."""
+        said = eroute.said
+        chain = next((c for c in self.chains if said in c), [said])
+        self.inward.update(chain)
+        for member in chain:
+            association = self.associations.get(member)
+            if association is not None and member.protocol == SA_IPIP:
+                accepted = (eroute.selector.source, eroute.selector.destination)
+                self.associations[member] = replace(association, policy=accepted)
+
+    def _spi(self, words: Sequence[Word], place: Span) -> None:
+        command = parse_spi_command(words, self.collector, place)
+        if command is None:
+            return
+        if command.action == "clear":
+            self.associations.clear()
+            self.chains.clear()
+        elif command.action == "del" and command.said is not None:
+            self.associations.pop(command.said, None)
+            self.chains = [[s for s in chain if s != command.said] for chain in self.chains]
+        elif command.association is not None:
+            said = command.association.said
+            if said in self.associations:
+                self.tell(
+                    "ET156",
+                    Severity.WARNING,
+                    f"there is an association {said} already: this one was refused (EEXIST)",
+                    place,
+                )
+                return
+            self.associations[said] = command.association
+
+    def _spigrp(self, words: Sequence[Word], place: Span) -> None:
+        command = parse_spigrp_command(words, self.collector, place)
+        if command is None or not command.saids:
+            return
+        missing = [said for said in command.saids if said not in self.associations]
+        if missing:
+            self.tell(
+                "ET156",
+                Severity.WARNING,
+                f"there is no association {missing[0]}: the group was refused",
+                place,
+            )
+            return
+        for said in command.saids:
+            self.places[said] = place
+        if len(command.saids) == 1:
+            self.chains = [c for c in self.chains if command.saids[0] not in c]
+            return
+        chain = list(command.saids)
+        # Commands may build a chain pair by pair: tun comp, then comp esp.
+        for other in list(self.chains):
+            if other[-1] == chain[0]:
+                self.chains.remove(other)
+                chain = other + chain[1:]
+            elif other[0] == chain[-1]:
+                self.chains.remove(other)
+                chain = chain + other[1:]
+        self.chains.append(chain)
+
+    def _tncfg(self, words: Sequence[Word], place: Span) -> None:
+        command = parse_tncfg_command(words, self.collector, place)
+        if command is None:
+            return
+        match command.action:
+            case "attach":
+                self.attachments[command.virtual] = Attachment(
+                    command.virtual, command.physical, place
+                )
+            case "detach" | "delete":
+                self.attachments.pop(command.virtual, None)
+            case "clear":
+                self.attachments.clear()
+
+    # -- what stands around
+
+    def _around(self, command: SimpleCommand, name: str, words: Sequence[str | None]) -> None:
+        if command.doubt or any(word is None for word in words):
+            return  # addresses and routes help; no policy hangs on them
+        known = [word for word in words if word is not None]
+        try:
+            if name == "ifconfig":
+                self._ifconfig(known, command.span)
+            elif name == "route" and known[:1] == ["add"]:
+                self._route(known[1:], command.span)
+            elif name == "ip":
+                self._ip(known, command.span)
+        except (ValueError, IndexError):
+            self.tell(
+                "ET156",
+                Severity.NOTE,
+                f"this {name} command is not understood and tells nothing here",
+                command.span,
+            )
+
+    def _ifconfig(self, words: list[str], place: Span) -> None:
+        if len(words) < 2:
+            return
+        options = {words[i]: words[i + 1] for i in range(1, len(words) - 1)}
+        if words[1] in ("up", "down", "mtu", "netmask", "inet6", "add"):
+            return
+        text = words[2] if words[1] == "inet" else words[1]
+        family, number = parse_klips_address(text.partition("/")[0])
+        mask = options.get("netmask", "255.255.255.255")
+        network = parse_subnet(f"0.0.0.0/{mask}" if "/" not in text else text)
+        self.addresses.append(
+            InterfaceAddress(words[0], Prefix(family, number, network.mask), place)
+        )
+
+    def _ip(self, words: list[str], place: Span) -> None:
+        words = [word for word in words if not word.startswith("-")]
+        kind = words[0] if words else ""
+        if kind in ("addr", "address", "a") and words[1] == "add" and "dev" in words:
+            device = words[words.index("dev") + 1]
+            text = words[2]
+            family, number = parse_klips_address(text.partition("/")[0])
+            length = text.partition("/")[2] or ("32" if family == 4 else "128")
+            mask = MASK_OF_LENGTH[family][int(length)]
+            self.addresses.append(InterfaceAddress(device, Prefix(family, number, mask), place))
+        elif kind in ("route", "r") and words[1] in ("add", "replace", "append"):
+            self._ip_route(words[2:], place)
+
+    def _ip_route(self, words: list[str], place: Span) -> None:
+        options = {words[i]: words[i + 1] for i in range(1, len(words) - 1)}
+        gateway = parse_klips_address(options["via"]) if "via" in options else None
+        family = 6 if ":" in words[0] or (gateway and gateway[0] == 6) else 4
+        self.routes.append(
+            Route(
+                _destination(words[0], family),
+                options.get("dev", ""),
+                place,
+                gateway,
+                table=options.get("table", "main"),
+            )
+        )
+
+    def _route(self, words: list[str], place: Span) -> None:
+        options = {words[i]: words[i + 1] for i in range(len(words) - 1)}
+        kind = words[0]
+        text = words[1] if kind in ("-net", "-host") else kind
+        if "netmask" in options and "/" not in text:
+            text = f"{text}/{options['netmask']}"
+        gateway = options.get("gw")
+        device = options.get("dev") or (words[-1] if len(words) % 2 == 0 and not gateway else "")
+        self.routes.append(
+            Route(
+                _destination(text, 4),
+                device,
+                place,
+                parse_klips_address(gateway) if gateway else None,
+            )
+        )
+
+    # -- the result
+
+    def reading(self) -> Reading:
+        """What is there at the end."""
+        listing = Listing(self.name, list(self.eroutes.values()), self.unread)
+        reading = Reading(
+            self.name,
+            listing=listing if listing.rows else None,
+            insertion_known=True,
+            standing=Standing.SCRIPT,
+        )
+        used = {said for eroute in self.eroutes.values() for said in eroute.saids}
+        for association in self.associations.values():
+            chain = next((c for c in self.chains if association.said in c), [association.said])
+            inbound = True if self.inward & set(chain) else False if used & set(chain) else None
+            reading.associations.append(replace(association, inbound=inbound))
+        reading.groups = [
+            Group(tuple(chain), self.places.get(chain[0], Span(self.name, 1)))
+            for chain in self.chains
+            if chain
+        ]
+        reading.attachments = list(self.attachments.values())
+        reading.addresses = self.addresses
+        reading.routes = self.routes
+        reading.accounted = {name: n for name, n in self.counts.items() if n}
+        reading.refused = dict(self.refused)
+        return reading
+
+
+def _destination(text: str, family: int) -> Prefix:
+    if text == "default":
+        return Prefix(family, 0, 0)
+    if "/" in text:
+        return parse_subnet(text, family).network
+    found, number = parse_klips_address(text)
+    return Prefix(found, number, ALL_ONES[found])

@@ -1,0 +1,664 @@
+"""The commands of a shell script, in the order in which they run, with every word evaluated.
+
+Parsed by the grammar of tree-sitter-bash, not by patterns.  Nothing is ever run.  What depends on
+more than the text (a command substitution, an unknown variable, a file that is sourced, a
+condition that asks the system) makes a word or a command *unknown*, and whoever reads the commands
+has to refuse those that matter.  ``&&`` goes on as if commands succeed, ``||`` as if they do not
+fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..diagnostics import Span
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+COMMANDS: Final = 200_000
+"""More commands than this are no script that a person wrote."""
+
+DEPTH: Final = 60
+"""Functions that call each other deeper than this never end."""
+
+
+class ShellWord(NamedTuple):
+    """One word; ``text`` is ``None`` when only a running shell knows it."""
+
+    text: str | None
+    span: Span
+
+
+class SimpleCommand(NamedTuple):
+    """One command.  ``doubt`` says why it is not certain that it runs, empty when it is."""
+
+    words: tuple[ShellWord, ...]
+    span: Span
+    doubt: str = ""
+
+
+class ShellError(NamedTuple):
+    """A place that the grammar cannot read."""
+
+    span: Span
+    text: str
+
+
+class ShellMissingError(ImportError):
+    """The parser is not installed."""
+
+
+class _Exit(Exception):  # noqa: N818 - control flow
+    """``exit`` was reached."""
+
+
+class _Return(Exception):  # noqa: N818 - control flow
+    """``return`` was reached."""
+
+
+@dataclass(slots=True)
+class Script:
+    """What a script does: its commands, and the places that could not be read."""
+
+    commands: list[SimpleCommand] = field(default_factory=list)
+    errors: list[ShellError] = field(default_factory=list)
+
+
+def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None) -> Script:
+    """Walk a script.  Raises :class:`ShellMissingError` when tree-sitter is not installed."""
+    try:
+        import tree_sitter
+        import tree_sitter_bash
+    except ImportError as error:
+        raise ShellMissingError(
+            "reading shell scripts needs the packages tree-sitter and tree-sitter-bash"
+        ) from error
+    language = tree_sitter.Language(tree_sitter_bash.language())
+    octets = text.encode("utf-8", "surrogatepass")
+    root = tree_sitter.Parser(language).parse(octets).root_node
+    walker = _Walker(file, dict(variables or {}))
+    walker.errors(root)
+    try:
+        walker.body(root)
+    except (_Exit, _Return):
+        pass
+    except RecursionError:
+        walker.script.errors.append(ShellError(Span(file, 1), "it is nested too deeply"))
+    return walker.script
+
+
+_Field = tuple[str | None, bool]
+"""Text, and whether it was quoted."""
+
+_EXPANSION: Final = re.compile(
+    r"\$\{(#?)([A-Za-z_]\w*|[0-9]+|[@*#?])(?:(:?[-=+?]|##?|%%?)(.*))?\}\Z", re.DOTALL
+)
+_NAME: Final = re.compile(r"[0-9]|[A-Za-z_][A-Za-z0-9_]*")
+_BLANKS: Final = re.compile(r"[ \t\n]+")
+_DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
+_DOUBTFUL_TEST: Final = "a condition that only a running shell can decide"
+
+
+class _Walker:
+    """Holds variables, functions and positional parameters while the tree is walked."""
+
+    def __init__(self, file: str, variables: dict[str, str | None]) -> None:
+        self.file = file
+        self.variables: dict[str, str | None] = variables
+        self.functions: dict[str, Node] = {}
+        self.positional: list[str | None] = []
+        self.positional_known = False
+        self.doubt = ""
+        self.depth = 0
+        self.script = Script()
+        self.kinds: dict[str, Any] = {
+            "program": self.body,
+            "compound_statement": self.body,
+            "subshell": self._subshell,
+            "command": self._command,
+            "declaration_command": self._declaration,
+            "variable_assignment": self._assignment,
+            "variable_assignments": self.body,
+            "redirected_statement": self._redirected,
+            "list": self._list,
+            "pipeline": self.body,
+            "negated_command": self.body,
+            "if_statement": self._if,
+            "for_statement": self._for,
+            "c_style_for_statement": self._loop,
+            "while_statement": self._loop,
+            "case_statement": self._case,
+            "function_definition": self._function,
+            "unset_command": self._unset,
+        }
+
+    def span(self, node: Node) -> Span:
+        row, column = node.start_point
+        end_row, end_column = node.end_point
+        return Span(self.file, row + 1, column + 1, end_column + 1 if end_row == row else 0)
+
+    def errors(self, root: Node) -> None:
+        """Every place that the grammar could not read."""
+        if not root.has_error:
+            return
+        waiting = [root]
+        while waiting:
+            node = waiting.pop()
+            if node.is_error or node.is_missing:
+                self.script.errors.append(ShellError(self.span(node), "this is no shell syntax"))
+            elif node.has_error:
+                waiting.extend(reversed(node.children))
+
+    # -- statements
+
+    def statement(self, node: Node) -> None:
+        handler = self.kinds.get(node.type)
+        if handler is not None:
+            handler(node)
+
+    def body(self, node: Node) -> None:
+        for child in node.named_children:
+            self.statement(child)
+
+    def _subshell(self, node: Node) -> None:
+        """What a subshell sets is gone after it."""
+        held = dict(self.variables)
+        with suppress(_Exit):
+            self.body(node)
+        self.variables = held
+
+    def _redirected(self, node: Node) -> None:
+        body = node.child_by_field_name("body")
+        if body is not None:
+            self.statement(body)
+        for child in node.named_children:
+            if child.type == "heredoc_redirect":
+                for inner in child.named_children:
+                    self.statement(inner)
+
+    def _list(self, node: Node) -> None:
+        left, right = node.named_children[0], node.named_children[-1]
+        sign = next((c.type for c in node.children if c.type in ("&&", "||")), ";")
+        verdict = self._condition(left)
+        if verdict is None and _is_test(left):
+            with_doubt = self.doubt
+            self.doubt = self.doubt or _DOUBTFUL_TEST
+            self.statement(right)
+            self.doubt = with_doubt
+            return
+        succeeded = True if verdict is None else verdict
+        if succeeded == (sign == "&&") or sign == ";":
+            self.statement(right)
+
+    def _condition(self, node: Node) -> bool | None:
+        """Run a condition; true or false where it can be decided."""
+        if node.type == "test_command":
+            return self._test(node)
+        if node.type == "negated_command":
+            inner = self._condition(node.named_children[0]) if node.named_children else None
+            return None if inner is None else not inner
+        if node.type == "list":
+            left = self._condition(node.named_children[0])
+            right = self._condition(node.named_children[-1])
+            both = any(c.type == "&&" for c in node.children)
+            if left is None or right is None:
+                return None
+            return (left and right) if both else (left or right)
+        if node.type == "command":
+            words = [text for text, _ in self._fields_of_command(node)]
+            if words[:1] == ["true"] or words[:1] == [":"]:
+                return True
+            if words[:1] == ["false"]:
+                return False
+            if words[:1] == ["test"]:
+                return _decide(words[1:])
+            self.statement(node)
+            return None
+        self.statement(node)
+        return None
+
+    def _test(self, node: Node) -> bool | None:
+        return self._expression(node.named_children[0]) if node.named_child_count == 1 else None
+
+    def _expression(self, node: Node) -> bool | None:
+        if node.type == "parenthesized_expression":
+            return self._expression(node.named_children[0])
+        operator = next(
+            (c.text.decode() for c in node.children if c.text and c.type in _OPERATORS), ""
+        )
+        operands = [c for c in node.named_children if c.type != "test_operator"]
+        if node.type == "unary_expression":
+            if operator == "!" and operands:
+                inner = self._expression(operands[0])
+                return None if inner is None else not inner
+            sign = node.child_by_field_name("operator")
+            word = "" if sign is None or sign.text is None else sign.text.decode()
+            return _decide([word, *(self._joined(c) for c in operands)])
+        if node.type == "binary_expression" and len(operands) == 2:
+            if operator in ("&&", "||", "-a", "-o"):
+                left, right = (self._expression(c) for c in operands)
+                if left is None or right is None:
+                    return None
+                return (left and right) if operator in ("&&", "-a") else (left or right)
+            sign = node.child_by_field_name("operator")
+            word = operator or ("" if sign is None or sign.text is None else sign.text.decode())
+            return _decide([self._joined(operands[0]), word, self._joined(operands[1])])
+        return _decide([self._joined(node)])
+
+    def _if(self, node: Node) -> None:
+        conditions = node.children_by_field_name("condition")
+        verdict: bool | None = True
+        for condition in conditions:
+            if condition.is_named:
+                verdict = self._condition(condition)
+        inner = [
+            child
+            for child in node.named_children
+            if child not in conditions and child.type not in ("elif_clause", "else_clause")
+        ]
+        others = [c for c in node.named_children if c.type in ("elif_clause", "else_clause")]
+        self._branches(verdict, inner, others)
+
+    def _branches(
+        self, verdict: bool | None, inner: Sequence[Node], others: Sequence[Node]
+    ) -> None:
+        if verdict is True:
+            for child in inner:
+                self.statement(child)
+            return
+        held = self.doubt
+        if verdict is None:
+            self.doubt = self.doubt or _DOUBTFUL_TEST
+            for child in inner:
+                self._doubtful(child)
+        if others:
+            first, rest = others[0], others[1:]
+            if first.type == "else_clause":
+                for child in first.named_children:
+                    self.statement(child) if verdict is False else self._doubtful(child)
+            else:
+                tests = [c for c in first.named_children if _is_condition_of(first, c)]
+                truth: bool | None = None
+                for test in tests:
+                    truth = self._condition(test)
+                body = [c for c in first.named_children if c not in tests]
+                self._branches(truth if verdict is False else None, body, rest)
+        self.doubt = held
+
+    def _doubtful(self, node: Node) -> None:
+        """Walk what may not run: what it sets is not known afterwards."""
+        with suppress(_Exit, _Return):
+            self.statement(node)
+        self._forget(node)
+
+    def _forget(self, node: Node) -> None:
+        """Variables that are set below a node are not known any more."""
+        waiting = [node]
+        while waiting:
+            child = waiting.pop()
+            if child.type == "variable_assignment":
+                name = child.child_by_field_name("name")
+                if name is not None and name.text:
+                    self.variables[name.text.decode("utf-8", "replace")] = None
+            waiting.extend(child.named_children)
+
+    def _for(self, node: Node) -> None:
+        variable = node.child_by_field_name("variable")
+        body = node.child_by_field_name("body")
+        if variable is None or body is None or variable.text is None:
+            return
+        name = variable.text.decode("utf-8", "replace")
+        values: list[str | None] = []
+        for child in node.children_by_field_name("value"):
+            values.extend(text for text, _ in self._split(self._fields(child)))
+        if not node.children_by_field_name("value"):
+            values = list(self.positional) if self.positional_known else [None]
+        if any(value is None for value in values):
+            self.variables[name] = None
+            self._loop(node)
+            return
+        for value in values:
+            self.variables[name] = value
+            self.body(body)
+
+    def _loop(self, node: Node) -> None:
+        body = node.child_by_field_name("body")
+        if body is None:
+            return
+        self._forget(body)
+        held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_LOOP
+        self._doubtful(body)
+        self.doubt = held
+
+    def _case(self, node: Node) -> None:
+        subject = node.child_by_field_name("value")
+        text = None if subject is None else self._joined(subject)
+        items = [child for child in node.named_children if child.type == "case_item"]
+        if text is None:
+            held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
+            for item in items:
+                for child in item.named_children:
+                    self._doubtful(child)
+            self.doubt = held
+            return
+        for item in items:
+            patterns = item.children_by_field_name("value")
+            if any(self._fits(text, pattern) for pattern in patterns):
+                for child in item.named_children:
+                    if child not in patterns:
+                        self.statement(child)
+                return
+
+    def _fits(self, text: str, pattern: Node) -> bool:
+        wanted = self._joined(pattern)
+        return wanted is not None and fnmatchcase(text, wanted)
+
+    def _function(self, node: Node) -> None:
+        name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+        if name is not None and body is not None and name.text:
+            self.functions[name.text.decode("utf-8", "replace")] = body
+
+    def _declaration(self, node: Node) -> None:
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                self._assignment(child)
+
+    def _unset(self, node: Node) -> None:
+        for child in node.named_children:
+            if child.text:
+                self.variables[child.text.decode("utf-8", "replace")] = ""
+
+    def _assignment(self, node: Node) -> None:
+        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
+        if name is None or name.text is None:
+            return
+        text = "" if value is None else self._joined(value)
+        word = name.text.decode("utf-8", "replace")
+        if any(child.type == "+=" for child in node.children):
+            before = self.variables.get(word, "")
+            text = None if before is None or text is None else before + text
+        self.variables[word] = None if self.doubt else text
+
+    # -- commands
+
+    def _fields_of_command(self, node: Node) -> list[tuple[str | None, Span]]:
+        found: list[tuple[str | None, Span]] = []
+        words: list[list[Node]] = []
+        for child in node.named_children:
+            if child.type in ("variable_assignment", "file_redirect", "comment"):
+                continue
+            # The grammar parts $1@$2 before its last digit: what touches is one word.
+            if words and words[-1][-1].end_byte == child.start_byte:
+                words[-1].append(child)
+            else:
+                words.append([child])
+        for parts in words:
+            span = self.span(parts[0])
+            if len(parts) > 1:
+                span = span._replace(end_column=self.span(parts[-1]).end_column)
+            found.extend((text, span) for text, _ in self._split(self._touching(parts)))
+        return found
+
+    def _touching(self, parts: Sequence[Node]) -> list[_Field]:
+        """The fields of nodes that stand without a blank between them."""
+        fields: list[_Field] = []
+        for place, part in enumerate(parts):
+            raw = part.text.decode("utf-8", "replace") if part.text else ""
+            if place and (parts[place - 1].text or b"").endswith(b"$"):
+                match = _NAME.match(raw)
+                if match is not None:
+                    fields += [*self._expand(match[0]), (_unescape(raw[match.end() :]), False)]
+                    continue
+            fields += self._fields(part)
+        return fields
+
+    def _command(self, node: Node) -> None:
+        fields = self._fields_of_command(node)
+        if not fields:
+            for child in node.named_children:
+                if child.type == "variable_assignment":
+                    self._assignment(child)
+            return
+        if len(self.script.commands) >= COMMANDS:
+            raise _Exit
+        words = tuple(ShellWord(text, span) for text, span in fields)
+        name = words[0].text
+        if name in self.functions:
+            self._call(self.functions[name], [word.text for word in words[1:]])
+            return
+        if name == "set" and len(words) > 1 and words[1].text == "--":
+            self.positional = [word.text for word in words[2:]]
+            self.positional_known = True
+            return
+        if name == "shift":
+            self.positional = self.positional[1:]
+            return
+        if name in ("exit", "exec") and len(words) < 3 and not self.doubt and name == "exit":
+            raise _Exit
+        if name == "return" and not self.doubt:
+            raise _Return
+        self.script.commands.append(SimpleCommand(words, self.span(node), self.doubt))
+
+    def _call(self, body: Node, arguments: list[str | None]) -> None:
+        if self.depth >= DEPTH:
+            raise _Exit
+        held = self.positional, self.positional_known
+        self.positional, self.positional_known = arguments, True
+        self.depth += 1
+        try:
+            self.statement(body)
+        except _Return:
+            pass
+        finally:
+            self.depth -= 1
+            self.positional, self.positional_known = held
+
+    # -- words
+
+    def _joined(self, node: Node) -> str | None:
+        """A word in a place where it is not split."""
+        texts = [text for text, _ in self._fields(node)]
+        if any(text is None for text in texts):
+            return None
+        return "".join(text for text in texts if text is not None)
+
+    def _fields(self, node: Node) -> list[_Field]:
+        """The parts of one word."""
+        raw = node.text.decode("utf-8", "replace") if node.text else ""
+        match node.type:
+            case "raw_string":
+                return [(raw[1:-1], True)]
+            case "ansi_c_string":
+                return [(None, True)]
+            case "string":
+                if raw == '"$@"':
+                    # Each parameter a word of its own, whatever is in it.
+                    return [(text, text != " ") for text, _ in self._expand("@")]
+                return [(self._string(node), True)]
+            case "concatenation" | "command_name":
+                return self._touching(node.named_children)
+            case "simple_expansion":
+                return self._expand(raw[1:])
+            case "expansion":
+                return self._expansion(raw)
+            case "command_substitution" | "process_substitution" | "arithmetic_expansion":
+                return [(None, False)]
+            case "word" | "extglob_pattern" | "regex":
+                return [(_unescape(raw), "\\" in raw)]
+            case _:
+                return [(_unescape(raw), False)]
+
+    def _string(self, node: Node) -> str | None:
+        """A string in double quotes."""
+        if node.text is None:
+            return None
+        parts: list[str] = []
+        octets, at = node.text, 1
+        for child in node.named_children:
+            if child.type == "string_content":
+                continue
+            start, end = child.start_byte - node.start_byte, child.end_byte - node.start_byte
+            parts.append(_unescape_quoted(octets[at:start].decode("utf-8", "replace")))
+            texts = [text for text, _ in self._fields(child)]
+            if any(text is None for text in texts):
+                return None
+            parts.append(" ".join(text for text in texts if text is not None))
+            at = end
+        parts.append(_unescape_quoted(octets[at:-1].decode("utf-8", "replace")))
+        return "".join(parts)
+
+    def _expand(self, name: str) -> list[_Field]:
+        if name in ("@", "*"):
+            if not self.positional_known:
+                return [(None, False)]
+            fields: list[_Field] = []
+            for place, value in enumerate(self.positional):
+                fields += [(" ", False), (value, False)] if place else [(value, False)]
+            return fields
+        if name == "#":
+            return [(str(len(self.positional)) if self.positional_known else None, False)]
+        if name[:1].isdecimal():
+            if len(name) > 1 and not name.isdecimal():
+                return [*self._expand(name[0]), (name[1:], False)]  # $2x is $2 and an x
+            place = int(name)
+            if not self.positional_known or place == 0:
+                return [(None, False)]
+            return [(self.positional[place - 1] if place <= len(self.positional) else "", False)]
+        return [(self.variables.get(name), False)]
+
+    def _expansion(self, raw: str) -> list[_Field]:
+        match = _EXPANSION.match(raw)
+        if match is None:
+            return [(None, False)]
+        length, name, operator, operand = match.groups()
+        (text, _), *more = self._expand(name) or [("", False)]
+        if more:
+            return [(text, False), *more] if not operator else [(None, False)]
+        unset = name not in self.variables and not name.isdecimal()
+        if length:
+            return [(None if text is None else str(len(text)), False)]
+        if not operator:
+            return [(text, False)]
+        given = _plain(operand or "")
+        if operator in (":-", "-", ":=", "="):
+            # A variable that nobody sets may come from outside: then only its default is known.
+            value = given if unset or (text == "" and operator.startswith(":")) else text
+            if operator.endswith("=") and unset:
+                self.variables[name] = value
+            return [(value, False)]
+        if operator in (":+", "+"):
+            return [("" if unset or not text else given, False)]
+        if operator in ("%", "%%", "#", "##") and text is not None and given is not None:
+            return [(_trimmed(text, operator, given), False)]
+        return [(text, False)]
+
+    def _split(self, fields: Sequence[_Field]) -> Iterator[_Field]:
+        """Split what was not quoted at its blanks, and join the rest to words."""
+        current: str | None = ""
+        started = False
+        for text, quoted in fields:
+            if text is None:
+                current, started = None, True
+                continue
+            if quoted or not _BLANKS.search(text):
+                if text or quoted:
+                    started = True
+                current = None if current is None else current + text
+                continue
+            pieces = _BLANKS.split(text)
+            for place, piece in enumerate(pieces):
+                if place:
+                    if started:
+                        yield current, False
+                    current, started = "", False
+                if piece:
+                    current = None if current is None else current + piece
+                    started = True
+        if started:
+            yield current, False
+
+
+_OPERATORS: Final = frozenset({"=", "==", "!=", "=~", "<", ">", "!", "&&", "||", "-a", "-o"})
+
+
+def _is_test(node: Node) -> bool:
+    """Whether a command asks something, so that not knowing the answer matters."""
+    if node.type in ("test_command", "negated_command"):
+        return True
+    if node.type == "command" and node.named_children:
+        name = node.named_children[0].text
+        return name in (b"test", b"[", b"grep", b"egrep", b"expr", b"which", b"cmp", b"pidof")
+    return node.type == "list" and _is_test(node.named_children[0])
+
+
+def _is_condition_of(clause: Node, child: Node) -> bool:
+    """Whether a child of ``elif`` stands before its ``then``."""
+    then = next((c for c in clause.children if c.type == "then"), None)
+    return then is not None and child.end_byte <= then.start_byte
+
+
+def _decide(words: Sequence[str | None]) -> bool | None:
+    """``test`` on known words (test(1)); ``None`` for what asks the system or is not known."""
+    if any(word is None for word in words):
+        return None
+    known = [word for word in words if word is not None]
+    match known:
+        case ["!", *rest]:
+            inner = _decide(rest)
+            return None if inner is None else not inner
+        case [word]:
+            return bool(word)
+        case ["-n", word]:
+            return bool(word)
+        case ["-z", word]:
+            return not word
+        case [left, "=" | "==", right]:
+            return left == right
+        case [left, "!=", right]:
+            return left != right
+        case [left, "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" as sign, right]:
+            try:
+                a, b = int(left), int(right)
+            except ValueError:
+                return None
+            return {
+                "-eq": a == b,
+                "-ne": a != b,
+                "-lt": a < b,
+                "-le": a <= b,
+                "-gt": a > b,
+                "-ge": a >= b,
+            }[sign]
+    return None
+
+
+def _plain(text: str) -> str | None:
+    """The operand of an expansion, if it expands to itself."""
+    if any(sign in text for sign in "$`"):
+        return None
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return text
+
+
+def _trimmed(text: str, operator: str, pattern: str) -> str:
+    """``${x%pattern}`` and its kin: the shortest or longest end or beginning taken away."""
+    if operator.startswith("%"):
+        cuts = range(len(text), -1, -1) if operator == "%" else range(len(text) + 1)
+        return next((text[:cut] for cut in cuts if fnmatchcase(text[cut:], pattern)), text)
+    cuts = range(len(text) + 1) if operator == "#" else range(len(text), -1, -1)
+    return next((text[cut:] for cut in cuts if fnmatchcase(text[:cut], pattern)), text)
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\(\n|.)", lambda m: "" if m[1] == "\n" else m[1], text, flags=re.DOTALL)
+
+
+def _unescape_quoted(text: str) -> str:
+    return re.sub(r"\\([$`\"\\\n])", lambda m: "" if m[1] == "\n" else m[1], text)
