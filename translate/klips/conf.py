@@ -15,7 +15,7 @@ from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..secret import Secret
 from .capture import clean_lines
 from .connection import Configuration, Connection, Setting
-from .key import is_key_setting, parse_key
+from .key import is_key_setting, is_public_key, parse_key, without_keys
 from .settings import CONN_SETTINGS, SETUP_SETTINGS, near
 
 INCLUDE_DEPTH: Final = 10
@@ -158,7 +158,7 @@ class _Reader:
                 Severity.ERROR,
                 "a setting cannot be read",
                 span,
-                _without_key(text),
+                text,
                 expected="name=value",
             )
             return
@@ -168,7 +168,7 @@ class _Reader:
                 Severity.ERROR,
                 "a setting outside of any section",
                 span,
-                _without_key(text),
+                text,
                 expected="config setup or conn NAME above it",
             )
             return
@@ -176,6 +176,8 @@ class _Reader:
         if section.kind in ("ca", "unknown"):
             return
         value = _value(match[2])
+        if not is_public_key(name):
+            value = value if is_key_setting(name) else without_keys(value)
         place = Span(span.file, span.line, match.start(1) + 1, len(text) + 1)
         if is_key_setting(name):
             self._key(section, name, value, place)
@@ -271,7 +273,10 @@ class _Reader:
             settings.setdefault(name, setting)
         for name, key in defaults.keys.items():
             keys.setdefault(name, key)
-        return Connection(section.name, section.span, settings, keys)
+        included = any(
+            also.value == section.name for other in by_name.values() for also in other.also
+        )
+        return Connection(section.name, section.span, settings, keys, included)
 
     def _tell(
         self,
@@ -284,8 +289,18 @@ class _Reader:
         expected: str = "",
         hint: str = "",
     ) -> None:
+        # What could not be read may hold a key anywhere.
+        strict = code == "ET160"
         self.collector.add(
-            Diagnostic(code, severity, message, span, excerpt, expected=expected, hint=hint)
+            Diagnostic(
+                code,
+                severity,
+                without_keys(message, strict=strict),
+                span,
+                without_keys(excerpt, strict=strict),
+                expected=without_keys(expected, strict=strict),
+                hint=hint,
+            )
         )
 
 
@@ -317,9 +332,3 @@ def _value(text: str) -> str:
         end = text.find('"', 1)
         return text[1:end] if end > 0 else text[1:]
     return _without_comment(" " + text)[1:].rstrip() if "#" in text else text
-
-
-def _without_key(text: str) -> str:
-    """A line that could not be read may hold a key: nothing behind its first word is shown."""
-    words = text.split()
-    return f"{words[0][:20]} …" if words else ""

@@ -43,6 +43,8 @@ def reading_of_configuration(
     reading.attachments = list(_attachments(configuration.setup, collector))
     eroutes: list[Eroute] = []
     for connection in (*configuration.connections, *_built_in(configuration, members)):
+        if connection.is_part:
+            continue
         if is_manual(connection):
             made = keyed(connection, local, collector)
             reading.associations += made.associations

@@ -24,15 +24,19 @@ class Connection:
     ``settings`` by name, left and right as written (``left``, ``rightsubnet``, ...), the last
     one of a name winning as it did in the daemon's reader.  A setting that holds a key of manual
     keying (``espenckey``, ``leftahkey``, ...) is in ``keys``, as octets, and never in
-    ``settings``.  ``groups`` are the subnets of a policy group file, for a connection whose right
-    side is ``%group``.
+    ``settings``.  ``included`` tells that another one takes it over with ``also``.
     """
 
     name: str
     span: Span
     settings: dict[str, Setting]
     keys: dict[str, Secret] = field(default_factory=dict)
-    groups: tuple[Setting, ...] = ()
+    included: bool = False
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is only there to be taken over: it has no side."""
+        return self.included and "left" not in self.settings and "right" not in self.settings
 
     def value(self, name: str, otherwise: str = "") -> str:
         """The value of a setting, or ``otherwise``."""

@@ -1,4 +1,7 @@
-"""Keys as the tools take them (ttodata(3)): ``0x`` hexadecimal, ``0s`` base64, ``0t`` text."""
+"""Keys as the tools take them (ttodata(3)): ``0x`` hexadecimal, ``0s`` base64, ``0t`` text.
+
+And text as it may be shown: with stars in the place of what looks like a key.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,32 @@ from ..secret import Secret
 _KEY_SETTING: Final = re.compile(r"(left|right)?(espenckey|espauthkey|ahkey)\Z")
 
 
+_KEY: Final = re.compile(
+    r"(?<![0-9A-Za-z+/])(?:0[xst][0-9A-Za-z+/]{16,}|[0-9A-Za-z+/]{24,})={0,2}", re.ASCII
+)
+"""A key in the spellings of ``ipsec spi``, or without its mark."""
+
+_LONG: Final = re.compile(r"[0-9A-Za-z+/_]{16,}", re.ASCII)
+"""What may be a key in a text that does not have its form."""
+
+
+def without_keys(text: str, *, strict: bool = False) -> str:
+    """Stars, as many, for what looks like a key; ``strict`` takes every long word for one."""
+    return (_LONG if strict else _KEY).sub(_stars, text)
+
+
+def _stars(match: re.Match[str]) -> str:
+    return "*" * len(match[0])
+
+
 def is_key_setting(name: str) -> bool:
     """Whether a setting of ipsec.conf holds a key of manual keying."""
     return _KEY_SETTING.match(name) is not None
+
+
+def is_public_key(name: str) -> bool:
+    """Whether a setting holds a public key, which may be shown."""
+    return "rsasigkey" in name
 
 
 def parse_key(text: str) -> Secret:

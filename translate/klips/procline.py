@@ -11,16 +11,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..diagnostics import Diagnostic, Severity, Span
+from .key import without_keys
 
 _NAMED: Final = re.compile(r"(?P<name>[^\s=]{1,80})=(?P<value>\S+)")
-_KEY: Final = re.compile(
-    r"(?<![0-9A-Za-z+/=])(?:0[xst][0-9A-Za-z+/]{16,}|[0-9A-Za-z+/]{24,})={0,2}", re.ASCII
-)
-"""A key in the spellings of ``ipsec spi``, or without its mark."""
-
-_LONG: Final = re.compile(r"[0-9A-Za-z+/]{16,}", re.ASCII)
-"""What may be a key in a value that does not have its form."""
-
 _NO_FIELDS: Final[Mapping[str, re.Pattern[str]]] = {}
 
 
@@ -61,7 +54,7 @@ class ProcLine:
     def excerpt(self) -> str:
         """The line with every value that may be a key replaced by stars of the same number."""
         if self._excerpt is None:
-            self._excerpt = _KEY.sub(_stars, _NAMED.sub(self._value, self.text))
+            self._excerpt = without_keys(_NAMED.sub(self._value, self.text))
         return self._excerpt
 
     def shown(self, start: int, end: int) -> str:
@@ -73,8 +66,4 @@ class ProcLine:
         form = self._public.get(name)
         if form is None:
             return f"{name}={'*' * len(value)}"
-        return match[0] if form.fullmatch(value) else f"{name}={_LONG.sub(_stars, value)}"
-
-
-def _stars(match: re.Match[str]) -> str:
-    return "*" * len(match[0])
+        return match[0] if form.fullmatch(value) else f"{name}={without_keys(value, strict=True)}"

@@ -38,23 +38,24 @@ _CALL: Final = re.compile(
 )
 _TOOL_PATH: Final = re.compile(r"^\s*\S*/(eroute|spi|spigrp|tncfg|klipsdebug)\s+-", re.MULTILINE)
 _PROMPT: Final = re.compile(
-    r"^(?:\[[^\]\n]{1,80}\][#$]|[\w.@:~/-]{0,60}[#$]|\+{1,5}|>)\s+(?=(?:\S*/)?(?:ipsec|ip|route|ifconfig|"
-    r"eroute|spi|spigrp|tncfg|klipsdebug|set|export|[A-Za-z_]\w*=)(?:\s|$))"
+    r"^(?:\[[^\]\n]{1,80}\][#$]|[\w.@:~/-]{1,60} ?[#$]|\$|\+{1,5}|>)\s+"
+    r"(?=(?:\S*/)?(?:ipsec|ip|route|ifconfig|eroute|spi|spigrp|tncfg|klipsdebug|set|export|[A-Za-z_]\w*=)(?:\s|$))"
 )
 
 
 def looks_like_script(text: str) -> bool:
     """Whether a text calls the tools of KLIPS with options, and prints no tables."""
-    if "\n" not in text.strip() and not _CALL.search(text):
-        return False
     if _SHEBANG.match(text):
         return bool(_CALL.search(text) or _TOOL_PATH.search(text))
-    return bool(_CALL.search(text)) and " => " not in text
+    commands = "\n".join([_PROMPT.sub("", line) for line in text.splitlines()])
+    return bool(_CALL.search(commands)) and " => " not in text
 
 
 def read_script(data: bytes, name: str, collector: Collector) -> Reading:
     """Play a script (or a transcript, whose prompts are taken away); nothing is raised."""
-    lines = [_PROMPT.sub("", line) for line in clean_lines(data, name, collector)]
+    lines = clean_lines(data, name, collector)
+    if not (lines and _SHEBANG.match(lines[0])):
+        lines = [_PROMPT.sub("", line) for line in lines]
     player = _Player(name, collector, dict(enumerate(lines, 1)))
     try:
         script = read_shell("\n".join(lines) + "\n", name)

@@ -120,6 +120,7 @@ class _Walker:
         self.kinds: dict[str, Any] = {
             "program": self.body,
             "compound_statement": self.body,
+            "do_group": self.body,
             "subshell": self._subshell,
             "command": self._command,
             "declaration_command": self._declaration,

@@ -11,6 +11,7 @@ from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from .command import Word
+from .key import without_keys
 
 HIDDEN: Final = "…"
 """What stands in an excerpt for a key."""
@@ -124,8 +125,8 @@ def excerpt(grammar: Grammar, words: Sequence[Word]) -> str:
             text, hide = HIDDEN, False
         elif name in grammar.secret:
             text, hide = (f"--{name}={HIDDEN}", False) if equals else (text, True)
-        elif text.lower().startswith(("0x", "0s", "0t")) and len(text) > 18:
-            text = HIDDEN  # a key in a place where none belongs
+        else:
+            text = without_keys(text)  # a key in a place where none belongs
         shown.append(text)
     return " ".join(("ipsec", grammar.tool, *shown))
 

@@ -1,0 +1,201 @@
+"""Scripts of ipsec commands played on a model of the host."""
+
+from __future__ import annotations
+
+import pytest
+
+from eroute_translate.diagnostics import Collector
+from eroute_translate.klips.reading import Reading
+from eroute_translate.klips.said import format_said
+from eroute_translate.klips.script import looks_like_script, read_script
+
+KEY, AUTH = "0x" + "0123456789abcdef" * 3, "0x" + "0f" * 16
+ADD = "ipsec eroute --add --eraf inet --src 10.1.0.0/16 --dst 10.2.0.0/16 --said %pass\n"
+TUN = "ipsec spi --said tun0x1002@198.51.100.1 --ip4 --src 192.0.2.1 --dst 198.51.100.1\n"
+ESP = (
+    "ipsec spi --said esp0x1002@198.51.100.1 --src 192.0.2.1 --esp 3des-md5-96"
+    f" --enckey {KEY} --authkey {AUTH}\n"
+)
+GROUP = "ipsec spigrp --said tun0x1002@198.51.100.1 esp0x1002@198.51.100.1\n"
+
+
+def play(text: str) -> tuple[Reading, Collector]:
+    collector = Collector()
+    reading = read_script(text.encode(), "script", collector)
+    for item in collector.items:
+        assert KEY[2:] not in item.message + item.excerpt + item.hint
+        assert AUTH[2:] not in item.message + item.excerpt + item.hint
+    return reading, collector
+
+
+def eroutes(text: str) -> list[str]:
+    listing = play(text)[0].listing
+    if listing is None:
+        return []
+    return [f"{e.selector.destination} {format_said(e.said)}" for e in listing.eroutes]
+
+
+def codes(text: str) -> list[str]:
+    return [item.code for item in play(text)[1].items]
+
+
+def test_what_it_is() -> None:
+    assert looks_like_script(f"#!/bin/sh\n{ADD}")
+    assert looks_like_script(f"X=1\n/usr/local/sbin/{ADD}")
+    assert looks_like_script("#!/bin/sh\n/usr/local/lib/ipsec/eroute --clear\n")
+    assert looks_like_script(f"west # {ADD}")
+    assert not looks_like_script("0 10.0.0.0/8 -> 10.1.0.0/16 => %pass\n")
+    assert not looks_like_script("# ipsec eroute\n0 10.0.0.0/8 -> 10.1.0.0/16 => %pass\n")
+
+
+def test_a_host_that_a_script_set_up() -> None:
+    reading, collector = play(TUN + ESP + GROUP + ADD)
+    assert collector.items == []
+    assert reading.insertion_known
+    assert [format_said(a.said) for a in reading.associations] == [
+        "tun0x1002@198.51.100.1",
+        "esp0x1002@198.51.100.1",
+    ]
+    assert reading.accounted == {"spi": 2, "spigrp": 1, "eroute": 1}
+    assert [[format_said(s) for s in g.saids] for g in reading.groups] == [
+        ["tun0x1002@198.51.100.1", "esp0x1002@198.51.100.1"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", ["10.2.0.0/16 %pass"]),
+        (ADD.replace("%pass", "%drop"), ["10.2.0.0/16 %pass"]),
+        (ADD.replace("--add", "--replace").replace("%pass", "%drop"), ["10.2.0.0/16 %drop"]),
+        ("ipsec eroute --del --eraf inet --src 10.1.0.0/16 --dst 10.2.0.0/16\n", []),
+        ("ipsec eroute --clear\n", []),
+        (ADD.replace("10.2.", "10.3."), ["10.2.0.0/16 %pass", "10.3.0.0/16 %pass"]),
+        ("exit\n" + ADD.replace("10.2.", "10.3."), ["10.2.0.0/16 %pass"]),
+    ],
+)
+def test_the_table_at_the_end(more: str, expected: list[str]) -> None:
+    assert eroutes(ADD + more) == expected
+
+
+def test_a_replaced_eroute_is_the_youngest() -> None:
+    other = ADD.replace("10.2.", "10.3.")
+    again = ADD.replace("--add", "--replace")
+    assert eroutes(ADD + other + again) == ["10.3.0.0/16 %pass", "10.2.0.0/16 %pass"]
+
+
+def test_variables_functions_and_loops() -> None:
+    text = (
+        "N=10.1.0.0/16\n"
+        "pass() { ipsec eroute --add --eraf inet --src $N --dst $1 --said %pass; }\n"
+        "for net in 10.2.0.0/16 10.3.0.0/16; do pass $net; done\n"
+    )
+    assert eroutes(text) == ["10.2.0.0/16 %pass", "10.3.0.0/16 %pass"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ADD.replace("10.2.0.0/16", "$NET"),
+        ADD.replace("10.2.0.0/16", "$(cat net)"),
+        f"if [ -f /etc/x ]; then {ADD}fi\n",
+        f"while read x; do {ADD}done\n",
+        "ipsec $TOOL --clear\n",
+        f"[ -x /sbin/ipsec ] && {ADD}",
+    ],
+)
+def test_what_is_not_certain_is_refused_with_its_place(text: str) -> None:
+    reading, collector = play(f"true\n{text}")
+    assert [item.code for item in collector.errors] == ["ET154"]
+    assert collector.errors[0].span is not None
+    assert collector.errors[0].span.line == 2
+    assert reading.listing is not None
+    assert (len(reading.listing.eroutes), len(reading.listing.unread)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (ADD + ADD, "ET156"),
+        ("ipsec eroute --del --eraf inet --src 10.1.0.0/16 --dst 10.9.0.0/16\n", "ET156"),
+        (ESP + ESP, "ET156"),
+        (GROUP, "ET156"),
+        (". ./settings\n" + ADD, "ET157"),
+        ("eval $X\n" + ADD, "ET157"),
+        ("ipsec manual --up gw\n", "ET157"),
+        ("if then fi (\n" + ADD, "ET155"),
+    ],
+)
+def test_what_is_told(text: str, code: str) -> None:
+    assert code in codes(text)
+
+
+def test_one_bad_command_hides_no_other() -> None:
+    bad = "ipsec eroute --add --eraf inet --src 10.1.0.0 --dst 10.9.0.0/16 --said %pass\n"
+    reading, collector = play(bad + ADD)
+    assert collector.errors
+    assert reading.listing is not None
+    assert (len(reading.listing.eroutes), len(reading.listing.unread)) == (1, 1)
+    assert reading.refused == {"eroute": 1}
+
+
+def test_groups_in_pairs_and_taken_apart() -> None:
+    comp = "ipsec spi --said comp0x1002@198.51.100.1 --src 192.0.2.1 --comp deflate\n"
+    pair = "ipsec spigrp --said {}0x1002@198.51.100.1 {}0x1002@198.51.100.1\n"
+    both = TUN + comp + ESP + pair.format("tun", "comp") + pair.format("comp", "esp")
+    assert [len(group.saids) for group in play(both)[0].groups] == [3]
+    alone = both + "ipsec spigrp --said esp0x1002@198.51.100.1\n"
+    assert play(alone)[0].groups == []
+    assert play(both + "ipsec spi --clear\n")[0].associations == []
+    gone = play(TUN + "ipsec spi --del --said tun0x1002@198.51.100.1\n")[0]
+    assert gone.associations == []
+
+
+def test_what_an_inbound_group_accepts() -> None:
+    accept = (
+        "ipsec eroute --addin --eraf inet --src 10.2.0.0/16 --dst 10.1.0.0/16"
+        " --said tun0x1002@198.51.100.1\n"
+    )
+    reading, _ = play(TUN + ESP + GROUP + accept)
+    tunnel = reading.associations[0]
+    assert tunnel.inbound
+    assert tunnel.policy is not None
+    assert [str(network) for network in tunnel.policy] == ["10.2.0.0/16", "10.1.0.0/16"]
+
+
+def test_interfaces_addresses_and_routes() -> None:
+    reading, collector = play(
+        "ipsec tncfg --attach --virtual ipsec0 --physical eth0\n"
+        "ipsec tncfg --attach --virtual ipsec1 --physical eth1\n"
+        "ipsec tncfg --detach --virtual ipsec1\n"
+        "ifconfig ipsec0 192.0.2.1 netmask 255.255.255.0 up\n"
+        "ip addr add 10.1.0.1/16 dev eth1\n"
+        "ip -6 addr add 2001:db8::1/64 dev eth1\n"
+        "route add -net 10.2.0.0 netmask 255.255.0.0 dev ipsec0\n"
+        "route add -host 10.3.0.1 gw 192.0.2.9\n"
+        "ip route add 10.4.0.0/16 via 192.0.2.9 dev ipsec0\n"
+        "ip route add default dev ipsec0\n"
+    )
+    assert collector.items == []
+    assert [(a.device, a.physical) for a in reading.attachments] == [("ipsec0", "eth0")]
+    assert [(a.device, str(a.network)) for a in reading.addresses] == [
+        ("ipsec0", "192.0.2.1/24"),
+        ("eth1", "10.1.0.1/16"),
+        ("eth1", "2001:db8::1/64"),
+    ]
+    assert [(str(r.destination), r.device) for r in reading.routes] == [
+        ("10.2.0.0/16", "ipsec0"),
+        ("10.3.0.1/32", ""),
+        ("10.4.0.0/16", "ipsec0"),
+        ("0.0.0.0/0", "ipsec0"),
+    ]
+
+
+def test_transcripts() -> None:
+    for prompt in ("west # ", "[root@gw ~]# ", "root@gw:/etc# ", "+ ", "$ "):
+        assert eroutes(prompt + ADD + prompt + "ipsec look\n") == ["10.2.0.0/16 %pass"], prompt
+
+
+def test_comments_are_no_prompts() -> None:
+    assert eroutes(f"#!/bin/sh\n# {ADD}") == []
+    assert eroutes(f"true\n# {ADD}") == []

@@ -1,0 +1,145 @@
+"""Shell scripts evaluated without being run: words, flow, and what only a running shell knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from eroute_translate.klips.shell import read_shell
+
+
+def words(text: str) -> list[list[str | None]]:
+    return [[word.text for word in command.words] for command in read_shell(text, "s").commands]
+
+
+def doubts(text: str) -> list[bool]:
+    return [bool(command.doubt) for command in read_shell(text, "s").commands]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b  c", ["a", "b", "c"]),
+        ("a 'b c' \"d e\" f\\ g", ["a", "b c", "d e", "f g"]),
+        ("X=1; a $X ${X} \"$X\" '$X'", ["a", "1", "1", "1", "$X"]),
+        ('X="1 2"; a $X "$X"', ["a", "1", "2", "1 2"]),
+        ("X=; a $X b", ["a", "b"]),
+        ('X=; a "$X" b', ["a", "", "b"]),
+        ("a \\\n  b", ["a", "b"]),
+        ("a # b", ["a"]),
+        ("X=5; a esp0x$X@10.0.0.$X", ["a", "esp0x5@10.0.0.5"]),
+        ("X=5 Y=6; a $X@$Y", ["a", "5@6"]),
+        ("a ${N:-7} ${N-8}", ["a", "7", "8"]),
+        ("N=3; a ${N:-7} ${N:+set} ${M:+set} ${#N}", ["a", "3", "set", "1"]),
+        ("a ${N:=7} $N", ["a", "7", "7"]),
+        ("N=10.0.0.0/8; a ${N%/*} ${N#*/} ${N%%.*} ${N##*.}", ["a", "10.0.0.0", "8", "10", "0/8"]),
+        ("X=a; X=${X}b; X+=c; a $X", ["a", "abc"]),
+        ("export X=1; readonly Y=2; a $X $Y", ["a", "1", "2"]),
+        ("X=1; unset X; a b$X", ["a", "b"]),
+        ('set -- 1 \'2 3\'; a $1 "$2" "$@" $#', ["a", "1", "2 3", "1", "2 3", "2"]),
+        ("set -- 1 2; shift; a $1", ["a", "2"]),
+        ('a "x\\"y\\$z"', ["a", 'x"y$z']),
+    ],
+)
+def test_words(text: str, expected: list[str]) -> None:
+    assert words(text)[-1] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a $(date)", "a `date`", "a $UNKNOWN", "a $((1+2))", "a x$1", 'a "$(b)c"', "a ${X?no}"],
+)
+def test_what_only_a_running_shell_knows(text: str) -> None:
+    assert None in words(text)[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a; b\nc", ["a", "b", "c"]),
+        ("a && b", ["a", "b"]),
+        ("a || b", ["a"]),
+        ("true && b", ["b"]),
+        ("false || b", ["b"]),
+        ("false && b", []),
+        ("a | b", ["a", "b"]),
+        ("a & b", ["a", "b"]),
+        ("{ a; b; }", ["a", "b"]),
+        ("(a; b)", ["a", "b"]),
+        ("! a", ["a"]),
+        ("a > x 2>&1", ["a"]),
+        ("a; exit; b", ["a"]),
+        ("if true; then a; else b; fi", ["a"]),
+        ("if false; then a; else b; fi", ["b"]),
+        ("X=1; if [ $X = 1 ]; then a; elif [ $X = 2 ]; then b; fi", ["a"]),
+        ("X=2; if [ $X = 1 ]; then a; elif [ $X = 2 ]; then b; else c; fi", ["b"]),
+        ("X=3; if [ $X = 1 ]; then a; elif [ $X = 2 ]; then b; else c; fi", ["c"]),
+        ("X=3; if [ $X -gt 2 ]; then a; fi", ["a"]),
+        ('X=; [ -n "$X" ] && a', []),
+        ('X=; [ -z "$X" ] && a', ["a"]),
+        ('X=; test -z "$X" && a', ["a"]),
+        ('X=y; [ "$X" != y ] || a', ["a"]),
+        ("for i in 1 2 3; do a; done", ["a", "a", "a"]),
+        ("X='1 2'; for i in $X; do a; done", ["a", "a"]),
+        ("f() { a; }; f; f", ["a", "a"]),
+        ("f() { return; a; }; f; b", ["b"]),
+        ("X=up; case $X in up|start) a;; *) b;; esac", ["a"]),
+        ("X=zz; case $X in up|start) a;; *) b;; esac", ["b"]),
+        ("cat <<E\nipsec eroute\nE\na", ["cat", "a"]),
+    ],
+)
+def test_flow(text: str, expected: list[str]) -> None:
+    assert [command[0] for command in words(text)] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if [ -f /x ]; then a; fi",
+        "[ -f /x ] && a",
+        'if [ "$UNKNOWN" = 1 ]; then a; fi',
+        "case $1 in x) a;; esac",
+        "while read x; do a; done",
+        "until b; do a; done",
+        "for i in $(b); do a; done",
+        "for i in $UNKNOWN; do a; done",
+    ],
+)
+def test_what_may_not_run_is_in_doubt(text: str) -> None:
+    script = read_shell(text, "s")
+    assert [c.doubt for c in script.commands if c.words[0].text == "a"] != []
+    assert all(c.doubt for c in script.commands if c.words[0].text == "a")
+
+
+def test_what_is_set_in_doubt_is_not_known_afterwards() -> None:
+    assert words("X=1; if [ -f /x ]; then X=2; fi; a $X")[-1] == ["a", None]
+    assert words("X=1; while b; do X=2; done; a $X")[-1] == ["a", None]
+
+
+def test_a_subshell_sets_nothing_outside() -> None:
+    assert words("X=1; (X=2); a $X")[-1] == ["a", "1"]
+
+
+def test_functions_have_parameters_of_their_own() -> None:
+    text = 'f() { a "$@" $#; }\nset -- 9\nf 1 "2 3"\na $1'
+    assert words(text) == [["a", "1", "2 3", "2"], ["a", "9"]]
+
+
+def test_places() -> None:
+    (command,) = read_shell("\n  ipsec spi \\\n  --said x\n", "file").commands
+    assert [(w.span.file, w.span.line, w.span.column) for w in command.words] == [
+        ("file", 2, 3),
+        ("file", 2, 9),
+        ("file", 3, 3),
+        ("file", 3, 10),
+    ]
+
+
+def test_what_never_ends_ends() -> None:
+    assert len(words("f() { a; f; }; f")) < 100
+    assert read_shell("(" * 5000 + "a", "s").commands is not None
+
+
+def test_a_place_without_sense_is_told() -> None:
+    assert read_shell("a\nif then fi fi (\nb\n", "s").errors
+    assert read_shell("a\nb\nc )\nd", "s").errors[0].span.line == 3
+    assert not read_shell("a\nb\n", "s").errors
