@@ -290,9 +290,9 @@ def _policy_out(policy: Policy) -> list[object]:
 
 
 def _policy_in(item: list[Any]) -> Policy:
-    direction, selector, priority, action, templates, mark, if_id, masks, *rest = item
+    direction, selector, priority, action, templates, mark, if_id, masks, *key, octets = item
     source, destination, protocol, source_port, destination_port = selector
-    return Policy(
+    policy = Policy(
         direction,
         Selector(Prefix(*source), Prefix(*destination), protocol, source_port, destination_port),
         priority,
@@ -301,6 +301,6 @@ def _policy_in(item: list[Any]) -> Policy:
         (mark[0], mark[1]),
         if_id,
         None if masks is None else (masks[0], masks[1]),
-        *rest[:-1],
-        octets=bytes.fromhex(rest[-1]),
+        *key,  # interface, index, type and user
     )
+    return policy._replace(octets=bytes.fromhex(octets))
