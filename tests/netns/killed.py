@@ -8,7 +8,9 @@ journal calls.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple, Self
 
 from eroute_translate.apply import journal, watchdog
 from eroute_translate.cli import main
+from eroute_translate.cli.options import build_parser
 
 _PR_SET_CHILD_SUBREAPER = 36
 POINTS = ("open", "write", "fsync", "close", "replace", "unlink")
@@ -49,16 +52,20 @@ class Driver:
     def run(self, *argv: str, **how: Any) -> Done:
         """Run the program: ``at`` a point, ``name`` of a signal, ``when`` before, after or torn.
 
-        ``who`` is ``program``, or ``watchdog`` for the process that watches over it.
+        ``who`` is ``program``, or ``watchdog`` for the process that watches over it.  With
+        ``settle`` off the program alone is waited for, not its watchdog.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {"argv": argv, "output": str(self._folder / "output"), **how}
+        points = self._folder / "points"
+        points.write_bytes(b"")
+        output = self._folder / "output"
+        request = {"argv": argv, "output": str(output), "points": str(points), **how}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        text = (self._folder / "output").read_text(encoding="utf-8", errors="replace")
-        return Done(answer["code"], text, answer["points"])
+        answer = int(self._process.stdout.readline())
+        text = output.read_text(encoding="utf-8", errors="replace")
+        return Done(answer, text, points.read_text(encoding="ascii").split())
 
     def __enter__(self) -> Self:
         return self
@@ -72,13 +79,13 @@ class Driver:
 class _Killing:
     """Stands in the place of ``os`` in the journal; counts what is done, and kills."""
 
-    def __init__(self, how: dict[str, Any], points: int) -> None:
+    def __init__(self, how: dict[str, Any], points: str) -> None:
         self.at = how.get("at", -1)
         self.signal = signal.Signals[how.get("name", "SIGKILL")]
         self.when = how.get("when", "before")
         self.process = os.getpid()
         self.passed = 0
-        self.points = points
+        self.points = os.open(points, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(os, name)
@@ -106,32 +113,26 @@ class _Killing:
 
 def serve() -> None:
     """The driver's life."""
+    # Each child has them for nothing then.
+    for name in ("cli.run", "cli.live", "render"):
+        importlib.import_module(f"eroute_translate.{name}")
+    importlib.import_module("jinja2")
+    build_parser()
     # What a killed child leaves behind becomes ours, so that we know when it is over.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for line in sys.stdin:
         how = json.loads(line)
-        reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(reading)
-            _run(how, writing)
-        os.close(writing)
-        points = b""
-        while part := os.read(reading, 4096):
-            points += part
-        os.close(reading)
-        code = 0
-        while True:
-            try:
-                process, status = os.wait()
-            except ChildProcessError:
-                break
-            if process == child:
-                code = os.waitstatus_to_exitcode(status)
-        print(json.dumps({"code": code, "points": points.decode().split()}), flush=True)
+            _run(how)
+        _, status = os.waitpid(child, 0)
+        with contextlib.suppress(ChildProcessError):
+            while how.get("settle", True):
+                os.wait()
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _run(how: dict[str, Any], points: int) -> None:
+def _run(how: dict[str, Any]) -> None:
     """Be the program; never returns."""
     code = 70
     try:
@@ -140,7 +141,7 @@ def _run(how: dict[str, Any], points: int) -> None:
         for number, target in ((null, 0), (output, 1), (output, 2)):
             os.dup2(number, target)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _replace(how, points)
+        _replace(how)
         code = main(how["argv"])
     except SystemExit as error:
         code = int(error.code or 0)
@@ -150,7 +151,8 @@ def _run(how: dict[str, Any], points: int) -> None:
         os._exit(code)
 
 
-def _replace(how: dict[str, Any], points: int) -> None:
+def _replace(how: dict[str, Any]) -> None:
+    points = how["points"]
     if "environment" in how:
         os.environ.update(how["environment"])
     if how.get("who", "program") == "program":
@@ -160,11 +162,13 @@ def _replace(how: dict[str, Any], points: int) -> None:
     original = watchdog._watch
 
     def watch(*arguments: Any) -> int:
+        if how.get("lost"):
+            os.kill(os.getpid(), signal.SIGKILL)
         _install(_Killing(how, points))
         return original(*arguments)
 
     watchdog._watch = watch
-    _install(_Killing({"at": how["program_at"]}, points))
+    _install(_Killing({"at": how.get("program_at", -1)}, points))
 
 
 def _install(killing: _Killing) -> None:
