@@ -213,6 +213,9 @@ def limited(made: Policy) -> Policy:
     message[178] = 1
     if made.templates:
         struct.pack_into("=III", message, 184 + 4 + 52, 1, 2, 3)
+    assert not (made.mark[1] or made.if_id or made.ptype != "main")
+    message += struct.pack("=HHB7x", 10, 16, 0)  # XFRMA_POLICY_TYPE, as in each dump
+    struct.pack_into("=I", message, 0, len(message))
     (read,) = decode_policies(bytes(message))
     assert read.octets
     return read

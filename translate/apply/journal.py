@@ -223,7 +223,7 @@ class Journal:
             raise self._damaged(path, "its checksum is wrong")
         try:
             document = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged(path, str(error)) from None
         if not isinstance(document, dict):
             raise self._damaged(path, "it holds no record")
