@@ -95,7 +95,7 @@ def load(path: Path) -> tuple[dict[str, Any], Iterator[bytes]] | None:
         document = json.loads(file.readline())
         if not isinstance(document, dict):
             raise damaged(path, "it holds no record")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         file.close()
         raise damaged(path, str(error)) from None
     except OSError as error:

@@ -15,18 +15,22 @@ from ..secret import Secret
 _KEY_SETTING: Final = re.compile(r"(left|right)?(espenckey|espauthkey|ahkey)\Z")
 
 
-_KEY: Final = re.compile(
-    r"(?<![0-9A-Za-z+/])(?:0[xst][0-9A-Za-z+/]{16,}|[0-9A-Za-z+/]{24,})={0,2}", re.ASCII
-)
+_SPELT: Final = r"(?:0[xst][0-9A-Za-z+/]{16,}|[0-9A-Za-z+/]{24,})={0,2}"
+_KEY: Final = re.compile(rf"(?<![0-9A-Za-z+/]){_SPELT}", re.ASCII)
 """A key in the spellings of ``ipsec spi``, or without its mark."""
 
+_NAMELESS: Final = re.compile(rf"(?<![0-9A-Za-z+/=]){_SPELT}", re.ASCII)
 _LONG: Final = re.compile(r"[0-9A-Za-z+/_]{16,}", re.ASCII)
 """What may be a key in a text that does not have its form."""
 
 
-def without_keys(text: str, *, strict: bool = False) -> str:
-    """Stars, as many, for what looks like a key; ``strict`` takes every long word for one."""
-    return (_LONG if strict else _KEY).sub(_stars, text)
+def without_keys(text: str, *, strict: bool = False, named: bool = True) -> str:
+    """Stars, as many, for what looks like a key.
+
+    ``strict`` takes every long word for one; without ``named`` what stands behind an equals sign
+    is left, for who has looked at it already.
+    """
+    return (_LONG if strict else _KEY if named else _NAMELESS).sub(_stars, text)
 
 
 def _stars(match: re.Match[str]) -> str:

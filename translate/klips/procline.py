@@ -54,7 +54,7 @@ class ProcLine:
     def excerpt(self) -> str:
         """The line with every value that may be a key replaced by stars of the same number."""
         if self._excerpt is None:
-            self._excerpt = without_keys(_NAMED.sub(self._value, self.text))
+            self._excerpt = without_keys(_NAMED.sub(self._value, self.text), named=False)
         return self._excerpt
 
     def shown(self, start: int, end: int) -> str:
