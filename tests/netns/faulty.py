@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from eroute_translate.apply.journal import Journal
 from eroute_translate.apply.plan import Plan, make_plan
 from eroute_translate.net import Selector, parse_prefix
 from eroute_translate.xfrm.bulk import Channel, Pacing, Transport
@@ -66,7 +67,7 @@ class Faulty:
 
     def _poisoned(self, data: bytes | bytearray) -> bytes | bytearray:
         poisoned = bytearray(data)
-        for kind, start, end in messages(data):
+        for kind, start, end in messages(bytes(data)):
             if kind == GETPOLICY:
                 continue
             if self.changes == self.poison:
@@ -104,7 +105,7 @@ def faulty(
 def octets(channel: Channel) -> list[bytes]:
     """The whole dump, without what changes by itself: counters, times, index, numbers."""
     found = []
-    for data in channel.dump_raw():
+    for data in channel.datagrams():
         for kind, start, end in messages(data):
             if kind not in (19, 25):
                 continue
@@ -160,7 +161,7 @@ class Case(NamedTuple):
 
 
 def case(changes: int = 200) -> Case:
-    """A third of the changes each are adds, replaces and removes; some policies stay as they are."""
+    """A third of the changes each are adds, replaces and removes; some policies stay."""
     kinds = ("protect", "block", "pass", "protect")
     ways = ("out", "in", "fwd", "out")
     old: list[Policy] = []
@@ -213,7 +214,9 @@ def limited(made: Policy) -> Policy:
     message[178] = 1
     if made.templates:
         struct.pack_into("=III", message, 184 + 4 + 52, 1, 2, 3)
-    assert not (made.mark[1] or made.if_id or made.ptype != "main")
+    assert not made.mark[1]
+    assert not made.if_id
+    assert made.ptype == "main"
     message += struct.pack("=HHB7x", 10, 16, 0)  # XFRMA_POLICY_TYPE, as in each dump
     struct.pack_into("=I", message, 0, len(message))
     (read,) = decode_policies(bytes(message))
@@ -228,3 +231,15 @@ def closing(*channels: Channel) -> Iterator[None]:
     finally:
         for channel in channels:
             channel.close()
+
+
+def hold(journal: Journal, owned: Mapping[PolicyKey, Policy]) -> None:
+    """Have the journal say what is ours."""
+    journal.prepare()
+    journal.write_owned(owned.values())
+    journal.finish()
+
+
+def given(channel: Channel) -> Callable[[], Channel]:
+    """What opens a connection: this one."""
+    return lambda: channel

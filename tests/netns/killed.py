@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from eroute_translate.apply import journal, watchdog
+from eroute_translate.apply import stored, watchdog
 from eroute_translate.cli import main
 from eroute_translate.cli.options import build_parser
 
@@ -167,15 +167,15 @@ def _replace(how: dict[str, Any]) -> None:
         _install(_Killing(how, points))
         return original(*arguments)
 
-    watchdog._watch = watch
+    watchdog._watch = watch  # type: ignore[assignment]
     _install(_Killing({"at": how.get("program_at", -1)}, points))
 
 
 def _install(killing: _Killing) -> None:
-    journal.os = killing  # type: ignore[attr-defined]
+    stored.os = killing  # type: ignore[assignment,attr-defined]
     replace, unlink = _ORIGINAL
-    journal.Path.replace = killing.wrap("replace", replace)  # type: ignore[method-assign]
-    journal.Path.unlink = killing.wrap("unlink", unlink)  # type: ignore[method-assign]
+    Path.replace = killing.wrap("replace", replace)  # type: ignore[method-assign]
+    Path.unlink = killing.wrap("unlink", unlink)  # type: ignore[method-assign]
 
 
 _ORIGINAL = (Path.replace, Path.unlink)

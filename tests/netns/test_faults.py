@@ -9,19 +9,32 @@ from __future__ import annotations
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from eroute_translate.apply import transaction, watchdog
-from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.journal import Journal, Record
 from eroute_translate.apply.order import GUARD_USER
 from eroute_translate.apply.transaction import ApplyError
 from eroute_translate.xfrm.bulk import Channel
 from tests.fake_kernel import FakeFirewall
 
-from .faulty import FAULTS, Case, Faulty, case, closing, faulty, fill, limited, octets, plan_of
+from .faulty import (
+    FAULTS,
+    Case,
+    Faulty,
+    case,
+    closing,
+    faulty,
+    fill,
+    given,
+    hold,
+    limited,
+    octets,
+    plan_of,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -54,7 +67,7 @@ class Bed:
         self.before = octets(self.good)
         self.plan = plan_of(self.good, what)
         self.tried = self.lost = self.finished = 0
-        journal.write_owned(what.owned)
+        hold(journal, what.owned)
         self.owned_path = journal.folder / "owned"
         self.owned_before = self.owned_path.read_bytes()
 
@@ -63,7 +76,6 @@ class Bed:
             channel,
             self.journal,
             self.plan,
-            self.what.owned,
             firewall=FakeFirewall(),
             connect=(lambda: self.good) if connected else None,
         )
@@ -79,7 +91,7 @@ class Bed:
             self.finished += 1
             fine = fine and set(self.journal.read_owned()) == {p.key for p in self.what.new}
             fill(self.good, self.what)
-            self.journal.write_owned(self.what.owned)
+            hold(self.journal, self.what.owned)
         else:
             owned = self.owned_path.read_bytes() == self.owned_before
             fine = fine and error.rolled_back and owned
@@ -156,9 +168,8 @@ def test_a_fault_at_every_send_of_a_rollback_leaves_it_to_the_next(bed: Bed) -> 
                 channel,
                 bed.journal,
                 bed.plan,
-                bed.what.owned,
                 firewall=FakeFirewall(),
-                connect=lambda broken=broken: broken,
+                connect=given(broken),
             )
         if not under.struck:
             bed.judge(caught.value)
@@ -192,6 +203,17 @@ def test_without_a_new_connection_the_record_waits(bed: Bed, fault: str) -> None
     bed.report(f"{fault} without a new connection")
 
 
+def watched(
+    journal: Journal, connect: Callable[[], Channel], dogs: list[watchdog.Watchdog]
+) -> Callable[[Record], None]:
+    """What starts a watchdog beside a transaction, and keeps it in ``dogs``."""
+
+    def started(record: Record) -> None:
+        dogs.append(watchdog.start(journal, record.identity, connect, FakeFirewall()))
+
+    return started
+
+
 def test_the_watchdog_connects_again(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own connection, too, breaks at the first sends; it finishes with another one."""
     monkeypatch.setattr(watchdog, "PAUSE", 0.01)
@@ -211,11 +233,8 @@ def test_the_watchdog_connects_again(bed: Bed, monkeypatch: pytest.MonkeyPatch) 
                 broken,
                 bed.journal,
                 bed.plan,
-                bed.what.owned,
                 firewall=firewall,
-                started=lambda record, connect=connect, dogs=dogs: dogs.append(
-                    watchdog.start(bed.journal, record.identity, connect, FakeFirewall())
-                ),
+                started=watched(bed.journal, connect, dogs),
             )
         assert not caught.value.rolled_back
         assert bed.journal.read() is not None
@@ -245,9 +264,9 @@ def test_octets_of_foreign_policies_come_back(netns: str, journal: Journal) -> N
             channel, transport = faulty(netns, poison=poison, block=1 + 511 * (poison % 2))
             with closing(channel):
                 try:
-                    transaction.apply(channel, journal, plan, what.owned, firewall=FakeFirewall())
+                    transaction.apply(channel, journal, plan, firewall=FakeFirewall())
                 except ApplyError as error:
-                    assert error.rolled_back
+                    assert error.rolled_back  # noqa: PT017 - it succeeds in the end
                     assert octets(good) == before, poison
                     tried += 1
                     continue
@@ -258,9 +277,7 @@ def test_octets_of_foreign_policies_come_back(netns: str, journal: Journal) -> N
         good.install([*what.foreign, *what.old], replace=False)
         channel, _ = faulty(netns)
         with closing(channel):
-            transaction.apply(
-                channel, journal, plan, what.owned, firewall=FakeFirewall(), confirm_within=60
-            )
+            transaction.apply(channel, journal, plan, firewall=FakeFirewall(), confirm_within=60)
         assert octets(good) != before
         record = journal.read()
         assert record is not None

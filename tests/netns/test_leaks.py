@@ -229,7 +229,6 @@ def test_nothing_leaks_while_transactions_break(wire: Cable) -> None:
                             channel,
                             journal,
                             plan,
-                            what.owned,
                             firewall=FakeFirewall(),
                             connect=lambda: good,
                         )
@@ -241,7 +240,7 @@ def test_nothing_leaks_while_transactions_break(wire: Cable) -> None:
                     # The whole way back, as a transaction.
                     ours = {p.key: p for p in what.new}
                     plan = make_plan(what.old, good.dump(), ours)
-                    transaction.apply(good, journal, plan, ours, firewall=FakeFirewall())
+                    transaction.apply(good, journal, plan, firewall=FakeFirewall())
                 assert octets(good) == before, (fault, at)
                 if error is None and not transport.struck:
                     break

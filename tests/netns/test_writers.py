@@ -20,7 +20,7 @@ from eroute_translate.xfrm.bulk import Channel, MeanwhileError
 from eroute_translate.xfrm.model import Policy, PolicyKey
 from tests.fake_kernel import FakeFirewall
 
-from .faulty import Case, case, closing, faulty, fill, limited, plan_of
+from .faulty import Case, case, closing, faulty, fill, given, hold, limited, plan_of
 
 pytestmark = pytest.mark.kernel
 
@@ -100,7 +100,7 @@ def test_a_change_before_every_send(netns: str, journal: Journal, when: str, blo
         at = 0
         while at < 1000:
             fill(good, CASE)
-            journal.write_owned(CASE.owned)
+            hold(journal, CASE.owned)
             plan = plan_of(good, CASE)
             for seed in range(rounds):
                 other = Other(good, CASE, at * 100 + seed)
@@ -119,9 +119,8 @@ def test_a_change_before_every_send(netns: str, journal: Journal, when: str, blo
                             forward,
                             journal,
                             plan,
-                            CASE.owned,
                             firewall=FakeFirewall(),
-                            connect=lambda back=back: back,
+                            connect=given(back),
                         )
                     except ApplyError as caught:
                         error = caught
@@ -147,7 +146,7 @@ def test_a_change_before_every_send(netns: str, journal: Journal, when: str, blo
                     assert not other.done or removed or later.drifted or later.changes
                 if found != old:
                     fill(good, CASE)
-                    journal.write_owned(CASE.owned)
+                    hold(journal, CASE.owned)
                     plan = plan_of(good, CASE)
             if ended:
                 break
@@ -169,7 +168,7 @@ def test_a_change_between_the_plan_and_the_apply(netns: str, journal: Journal) -
             if not other.done:
                 continue
             with pytest.raises(ApplyError, match="since the plan was made") as caught:
-                transaction.apply(good, journal, plan, CASE.owned, firewall=FakeFirewall())
+                transaction.apply(good, journal, plan, firewall=FakeFirewall())
             assert caught.value.rolled_back
             assert contents(good) == before
             assert journal.stamp() is None
@@ -248,7 +247,7 @@ def test_another_process_writes_all_the_time(netns: str, journal: Journal) -> No
                 with closing(channel):
                     if poison >= 0:
                         with pytest.raises(ApplyError) as caught:
-                            run(channel, journal, plan_of(good, CASE).changes and (lambda: good))
+                            run(channel, journal, lambda: good)
                         assert caught.value.rolled_back
                     else:
                         assert plan.changes
@@ -273,4 +272,4 @@ def _of_ip(policy: Policy) -> bool:
 
 def run(channel: Channel, journal: Journal, connect: Callable[[], Channel]) -> None:
     plan = plan_of(connect(), CASE)
-    transaction.apply(channel, journal, plan, CASE.owned, firewall=FakeFirewall(), connect=connect)
+    transaction.apply(channel, journal, plan, firewall=FakeFirewall(), connect=connect)

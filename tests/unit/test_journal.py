@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eroute_translate.apply.journal import Journal, JournalError, Phase, Record
+from eroute_translate.apply.journal import Journal, Phase, Record
 from eroute_translate.apply.plan import Change, Verb
+from eroute_translate.apply.stored import VERSION, JournalError
 from eroute_translate.net import Selector, parse_prefix
 from eroute_translate.xfrm.model import Policy, Template
+from eroute_translate.xfrm.wire import decode_policies, encode_installs
 
 SELECTOR = Selector(parse_prefix("10.0.0.0/8"), parse_prefix("192.168.1.0/24"), 6, 0, 25)
 OURS = Policy("out", SELECTOR, 7, "allow", (Template(50, "tunnel", 4, 1, 2, reqid=7),))
-THEIRS = OURS._replace(priority=9, octets=b"\x00\xff limits and flags \n", index=17)
+(THEIRS,) = (
+    policy._replace(index=17)
+    for policy in decode_policies(encode_installs([OURS._replace(priority=9)], seconds=60)[0])
+)
 RECORD = Record(
     "1-2",
     Phase.UNCONFIRMED,
@@ -26,7 +32,6 @@ RECORD = Record(
         Change(Verb.REMOVE, OURS._replace(direction="in").key, OURS._replace(direction="in"), None),
     ),
     (OURS._replace(user=5),),
-    (OURS,),
     "boot 1",
     12.5,
     "table before\n",
@@ -41,19 +46,30 @@ def journal() -> Iterator[Journal]:
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         made = Journal(Path(folder) / "host", "boot 1")
         made.prepare()
+        made.write_owned([OURS, THEIRS])
+        made.finish()
         made.write(RECORD)
-        made.write_owned({OURS.key: OURS, THEIRS.key: THEIRS})
         yield made
 
 
 def refused(journal: Journal, path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(JournalError) as caught:
-        if path.name == "owned":
-            journal.read_owned()
-        else:
-            journal.read()
+        _read(journal, path.name)
     return str(caught.value)
+
+
+def _read(journal: Journal, name: str) -> None:
+    if name == "owned":
+        journal.read_owned()
+        journal.read_owned_states()
+    else:
+        journal.read()
+
+
+def headed(body: bytes) -> bytes:
+    """A body with the right checksum before it."""
+    return b"eroute-translate %d %s\n" % (VERSION, hashlib.sha256(body).hexdigest().encode()) + body
 
 
 @pytest.mark.parametrize("name", ["transaction", "owned"])
@@ -82,11 +98,14 @@ def test_every_length_and_every_bit(journal: Journal, name: str) -> None:
 @given(st.binary(max_size=400), st.booleans())
 def test_any_bytes(tmp_path: Path, data: bytes, after_a_head: bool) -> None:
     """Also those whose checksum is right: somebody wrote them with an editor and a calculator."""
-    import hashlib
-
     made = Journal(tmp_path, "boot 1")
     if after_a_head:
-        data = b"eroute-translate 1 " + hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+        data = (
+            b"eroute-translate %d " % VERSION
+            + hashlib.sha256(data).hexdigest().encode()
+            + b"\n"
+            + data
+        )
     for name in ("transaction", "owned"):
         assert str(tmp_path / name) in refused(made, tmp_path / name, data)
 
@@ -98,18 +117,20 @@ def test_any_bytes(tmp_path: Path, data: bytes, after_a_head: bool) -> None:
         b"{}",
         b"null",
         b"[" * 100_000,
-        b'{"boot":"boot 1","policies":[[]]}',
-        b'{"boot":"boot 1","policies":7}',
-        b'{"boot":"boot 1","policies":[["out",[[4,0,0],[4,0,0],0,0,0],1,"allow",[],[0],0,null]]}',
+        b'{"boot":"boot 1","states":[[]]}',
+        b'{"boot":"boot 1","states":7}',
+        b'{"boot":"boot 1","states":[]}\npolicies',
+        b'{"boot":"boot 1","states":[]}\n' + bytes(200),
+        b'{"boot":"boot 1","states":[]}\n' + b"\xff" * 200,
     ],
 )
 def test_documents_of_another_shape(tmp_path: Path, body: bytes) -> None:
-    import hashlib
-
     made = Journal(tmp_path, "boot 1")
-    data = b"eroute-translate 1 " + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    data = (
+        b"eroute-translate %d " % VERSION + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    )
     assert "damaged" in refused(made, tmp_path / "transaction", data)
-    if b"policies" in body:
+    if b"states" in body:
         assert "damaged" in refused(made, tmp_path / "owned", data)
 
 

@@ -43,16 +43,17 @@ def store(path: Path, document: Mapping[str, object], policies: Iterable[Policy]
     beside = path.with_name(f".{path.name}.new")
     checksum = hashlib.sha256()
     try:
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_HEAD % (_MAGIC, VERSION, _NO_SUM))
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write(descriptor, _HEAD % (_MAGIC, VERSION, _NO_SUM))
             for piece in _pieces(document, policies):
                 checksum.update(piece)
-                file.write(piece)
-            file.seek(0)
-            file.write(_HEAD % (_MAGIC, VERSION, checksum.hexdigest().encode()))
-            file.flush()
-            os.fsync(file.fileno())
+                _write(descriptor, piece)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            _write(descriptor, _HEAD % (_MAGIC, VERSION, checksum.hexdigest().encode()))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         beside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -60,6 +61,12 @@ def store(path: Path, document: Mapping[str, object], policies: Iterable[Policy]
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise JournalError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _pieces(document: Mapping[str, object], policies: Iterable[Policy]) -> Iterator[bytes]:
