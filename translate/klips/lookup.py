@@ -174,6 +174,11 @@ class RadixTable:
         self.add(row, identity)
         return old
 
+    @property
+    def order_known(self) -> bool:
+        """Whether the order of the list of masks is that of KLIPS; a dump does not tell it."""
+        return self._order_known
+
     def printed(self) -> list[int]:
         """Identities in the order in which /proc prints them: keys ascend, chains in order."""
         return [identity for key in self._sorted() for _, identity in self._chains[key]]

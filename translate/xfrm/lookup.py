@@ -33,7 +33,7 @@ IPPROTO_SCTP: Final = 132
 IPPROTO_MH: Final = 135
 IPPROTO_UDPLITE: Final = 136
 
-_PORTS: Final = frozenset(
+PORT_PROTOCOLS: Final = frozenset(
     {
         IPPROTO_ICMP,
         IPPROTO_TCP,
@@ -44,6 +44,7 @@ _PORTS: Final = frozenset(
         IPPROTO_UDPLITE,
     }
 )
+"""Protocols of which the kernel compares two numbers with the ports of a selector."""
 
 
 def flow_ports(packet: Packet) -> tuple[int, int]:
@@ -53,7 +54,7 @@ def flow_ports(packet: Packet) -> tuple[int, int]:
     the key of GRE, the type of a mobility header.  All others, DCCP among them, have 0 and 0
     (xfrm_flowi_sport, xfrm_flowi_dport), so a selector with a port never matches them.
     """
-    if packet.protocol in _PORTS:
+    if packet.protocol in PORT_PROTOCOLS:
         return packet.source_port, packet.destination_port
     if packet.protocol == IPPROTO_MH:
         return packet.source_port, 0

@@ -1,0 +1,1 @@
+"""Whether two hosts treat every packet alike, and a packet that they do not."""

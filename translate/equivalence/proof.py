@@ -1,0 +1,158 @@
+"""The proof: two sides agree on every packet, or here are the packets on which they do not.
+
+Exact, and not by trying packets: each piece of one side is held against each piece of the other
+that shares packets with it and has another fate, and a packet that both take is looked for.  The
+search asks the two lookups themselves what stands against a packet, and leaves out all packets
+that the answer holds good for (docs/decisions/0020-proof.md).
+
+No packet is in two differences, for on each side one piece takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..cubes import EVERYTHING, Cube, SearchGaveUp, meet, search, search_among
+from .fate import Fate, Kind
+from .klips_side import KlipsSide
+from .sides import Piece, Side
+
+STEPS = 2_000_000
+"""Steps of one search; one that takes more is told as not decided, never as equal."""
+
+_FIRST_STEPS = 16
+_CERTAIN_STEPS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Packets that the left piece and the right piece take, with different fates.
+
+    ``box`` holds them all, and maybe others that stronger pieces take.  ``point`` is one of them.
+    ``certain`` is false where one side may have done the same: the order of insertion is not
+    known.  ``decided`` is false where the search for a packet was given up.
+    """
+
+    left: Piece
+    right: Piece
+    box: Cube
+    point: int
+    certain: bool = True
+    decided: bool = True
+
+
+Agree = Callable[[Fate, Fate], bool]
+
+
+def differences(
+    left: Side,
+    right: Side,
+    agree: Agree,
+    within: Cube = EVERYTHING,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Iterator[Difference]:
+    """Every pair of pieces that share packets and disagree, with a witness; none means equal.
+
+    ``within`` limits the packets that are looked at (to those without a mark, say).
+    """
+    pieces = left.pieces
+    for number, piece in enumerate(pieces):
+        if number % 512 == 0:
+            progress(number, len(pieces))
+        fate = piece.fate
+        if fate.kind is Kind.ANY:
+            continue
+        mine = meet(piece.cube, within)
+        if mine is None:
+            continue
+        for other in right.touching(mine):
+            opposite = right.pieces[other]
+            if agree(fate, opposite.fate):
+                continue
+            box = meet(mine, opposite.cube)
+            if box is None or left.outdone(number, box):
+                continue
+            found = _difference(left, right, number, other, box, agree)
+            if found is not None:
+                yield found
+    progress(len(pieces), len(pieces))
+
+
+def _difference(
+    left: Side, right: Side, number: int, other: int, box: Cube, agree: Agree
+) -> Difference | None:
+    def why_not(point: int, part: Cube) -> Cube | None:
+        against = left.why_not(number, point, part)
+        if against is not None and not against[1] & ~part[1]:
+            return against
+        return right.why_not(other, point, part) or against
+
+    one, opposite = left.pieces[number], right.pieces[other]
+    try:
+        point = _search(left, right, number, other, box, why_not)
+    except SearchGaveUp as gave_up:
+        return Difference(one, opposite, box, gave_up.point, certain=False, decided=False)
+    if point is None:
+        return None
+    certain = _certain(left, right, point, agree)
+    if not certain:
+        better = _certain_point(left, right, box, why_not, agree)
+        if better is not None:
+            point, certain = better, True
+    return Difference(one, opposite, box, point, certain)
+
+
+def _search(
+    left: Side,
+    right: Side,
+    number: int,
+    other: int,
+    box: Cube,
+    why_not: Callable[[int, Cube], Cube | None],
+) -> int | None:
+    """A packet that both pieces take; first by asking, and if that takes long with all that is
+    known of both sides from the start."""
+    try:
+        return search(box, why_not, _FIRST_STEPS)
+    except SearchGaveUp:
+        pass
+    for part, taken in left.cases(number, box):
+        for inner, more in right.cases(other, part):
+            point = search_among(inner, [*taken, *more], why_not, STEPS)
+            if point is not None:
+                return point
+    return None
+
+
+def _certain(left: Side, right: Side, point: int, agree: Agree) -> bool:
+    """Whether the two differ at a point whatever the order of insertion was."""
+    given = right.fates(point)
+    return not any(agree(fate, other) for fate in left.fates(point) for other in given)
+
+
+def _certain_point(
+    left: Side,
+    right: Side,
+    box: Cube,
+    why_not: Callable[[int, Cube], Cube | None],
+    agree: Agree,
+) -> int | None:
+    """A point of the same difference at which the two differ for certain, if one is found."""
+    if not isinstance(left, KlipsSide):
+        return None
+
+    def against(point: int, part: Cube) -> Cube | None:
+        cube = why_not(point, part)
+        if cube is not None:
+            return cube
+        given = right.fates(point)
+        for piece in left.taking(point):
+            if any(agree(left.pieces[piece].fate, other) for other in given):
+                return left.possible_around(point, piece)
+        return None
+
+    try:
+        return search(box, against, _CERTAIN_STEPS)
+    except SearchGaveUp:
+        return None

@@ -1,0 +1,303 @@
+"""What a KLIPS host is held to: its decisions, in the directions that XFRM has.
+
+KLIPS looked up packets that leave, and nothing else; what came in clear was accepted.  So the
+promise for packets coming in is that of ``--inbound``: with ``strict`` what an eroute protected on
+its way out must come back protected, with ``klips`` nothing must.  Packets that come in are turned
+round, source for destination, so that eroutes speak of all directions.
+
+This does not ask the mapping what it did: it is computed from the eroutes and the options alone,
+or the proof would prove nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..cubes import Cube, cube_of, meet
+from ..klips.decision import IKE_PORTS
+from ..klips.eroute import Eroute
+from ..klips.host import KlipsHost
+from ..klips.lookup import ExistsError, RadixTable, Row, row_of
+from ..klips.regions import WITH_PORTS, Regions
+from ..klips.said import SA_INT
+from ..mapping.exemptions import DISCOVERY_TYPES, LINK_LOCAL, LINK_MULTICAST
+from ..mapping.masks import host_pair, is_kernel_hold
+from ..mapping.model import FWD, IN, OUT, Inbound, Options
+from ..net import (
+    ALL_ONES,
+    IPPROTO_AH,
+    IPPROTO_ESP,
+    IPPROTO_ICMPV6,
+    IPPROTO_UDP,
+    MASK_OF_LENGTH,
+    WIDTH,
+    Prefix,
+    Selector,
+)
+from .fate import ANY, CLEAR, DROPPED, Fate, Kind, fate_of_eroute
+from .klips_side import BEFORE_ALL, NO_EROUTE, KlipsSide
+from .sides import Piece
+
+GUARD = "forwarded IKE, ESP and AH"
+"""The question whether forwarded packets can use the hole that is made for the host's own."""
+
+Direction = str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The eroutes of one family as the lookup has them; ``positions`` are those in the host."""
+
+    family: int
+    regions: Regions
+    positions: tuple[int, ...]
+
+
+def table_of(host: KlipsHost, family: int) -> Table | None:
+    """The table of one family, ``None`` when it is empty.
+
+    An IPv6 ``%hold`` with the mask of the kernel's slip stands for its two hosts, as it is carried
+    (finding ET221).
+    """
+    rows: list[tuple[Row, int]] = []
+    for position, eroute in enumerate(host.eroutes):
+        if eroute.selector.family == family:
+            selector = eroute.selector
+            if family == 6 and is_kernel_hold(selector):
+                selector = host_pair(selector)
+            rows.append((row_of(selector), position))
+    if not rows:
+        return None
+    if not host.insertion_known:
+        if not host.in_kernel_order:
+            # The order of a chain is lost; the finer mask usually stood first.
+            rows.sort(key=lambda r: -r[0].mask.bit_count())
+        table = RadixTable.from_dump(family, [(row, at) for at, (row, _) in enumerate(rows)])
+        taken = rows
+    else:
+        table, taken = RadixTable(family), []
+        for row, position in rows:
+            try:
+                table.add(row, len(taken))
+            except ExistsError:
+                continue  # refused by the kernel: the earlier one stays
+            taken.append((row, position))
+    regions = Regions([row for row, _ in taken], table)
+    return Table(family, regions, tuple(position for _, position in taken))
+
+
+def klips_side(host: KlipsHost, table: Table, assume: Sequence[int] = ()) -> KlipsSide:
+    """What KLIPS did with packets that were routed into ``ipsecN``, and nothing beside it."""
+    rows = []
+    for row, position in enumerate(table.positions):
+        eroute = host.eroutes[position]
+        fate = fate_of_eroute(eroute, assume)
+        rows.append([Piece(c, fate, position) for c in _cubes(table, row)])
+    return KlipsSide(table.regions, rows, (), [Piece((0, 0), DROPPED, NO_EROUTE)])
+
+
+def reference(host: KlipsHost, table: Table, options: Options, direction: Direction) -> KlipsSide:
+    """What is promised for one direction: ``out``, ``in``, ``fwd``, or :data:`GUARD`.
+
+    ``in`` and ``fwd`` speak of packets turned round.  :data:`GUARD` speaks of forwarded packets as
+    they are; it matters where the addresses of this host are not known.
+    """
+    family = table.family
+    local = tuple(address for f, address in options.local if f == family)
+    rows = []
+    for row, position in enumerate(table.positions):
+        eroute = host.eroutes[position]
+        cubes = _cubes(table, row)
+        fate = _promised(eroute, options, direction)
+        pieces: list[Piece] = []
+        before: tuple[Cube, ...] = ()
+        exempt = () if direction == FWD else _exempt(eroute, local)
+        for flow in exempt:
+            own = _exempt_fate(fate, direction, flow, eroute)
+            if own is None:
+                continue
+            for cube in cubes:
+                part = meet(cube, flow)
+                if part is not None:
+                    pieces.append(Piece(part, own, position, before, "ET215"))
+                    before = (*before, part)
+        if direction == GUARD:
+            fate = ANY
+        pieces.extend(Piece(cube, fate, position, before) for cube in cubes)
+        rows.append(pieces)
+    return KlipsSide(
+        table.regions, rows, list(_top(family, options, direction)), _rest(family, options, direction)
+    )
+
+
+def needs_guard(options: Options, family: int) -> bool:
+    """Whether forwarded packets may use the exemptions: no address of this host is known."""
+    return not any(f == family for f, _ in options.local)
+
+
+def _cubes(table: Table, row: int) -> list[Cube]:
+    """The packets that a row can take: with ports those of TCP and UDP alone."""
+    value, mask = table.regions.cube(row)
+    if not table.regions.rows[row].mask & 0xFFFFFFFF:
+        return [(value, mask)]
+    both = [(protocol << 32, 0xFF << 32) for protocol in WITH_PORTS]
+    return [part for part in (meet((value, mask), cube) for cube in both) if part is not None]
+
+
+def _promised(eroute: Eroute, options: Options, direction: Direction) -> Fate:
+    """What is promised for the packets of an eroute."""
+    fate = fate_of_eroute(eroute, options.assume)
+    if direction in (OUT, GUARD):
+        return fate
+    strict = options.inbound is Inbound.STRICT
+    if fate.kind is Kind.PROTECTED:
+        tunnel = fate.layers[0].far is not None
+        if direction == FWD and not tunnel:
+            return ANY if strict else CLEAR  # transport mode ends at this host
+        if not strict:
+            return fate._replace(kind=Kind.EITHER)
+        selector = eroute.selector
+        return fate._replace(mirrored=selector.overlaps(selector.mirrored()))
+    if fate.kind is Kind.CLEAR or not strict:
+        return CLEAR
+    # KLIPS accepted these; a wider eroute that protects may ask for protection now (ET212).
+    return ANY
+
+
+def _exempt(eroute: Eroute, local: Sequence[int]) -> list[Cube]:
+    """This host's own IKE, ESP and AH to the eroute's peer (ipsec_tunnel_SAlookup)."""
+    said = eroute.said
+    family = eroute.selector.family
+    anywhere = Prefix(family, 0, 0)
+    destination = anywhere
+    if said.protocol != SA_INT and said.destination:
+        if said.family != family:
+            return []
+        destination = Prefix(family, said.destination, ALL_ONES[family])
+    sources = [Prefix(family, address, ALL_ONES[family]) for address in local] or [anywhere]
+    own = cube_of(eroute.selector)
+    flows = (cube_of(flow) for flow in _own_flows(sources, destination))
+    return [part for part in (meet(own, flow) for flow in flows) if part is not None]
+
+
+def _own_flows(sources: Sequence[Prefix], destination: Prefix) -> Iterator[Selector]:
+    """IKE, ESP and AH, as a host sends them."""
+    for source in sources:
+        for port in IKE_PORTS:
+            yield Selector(source, destination, IPPROTO_UDP, port)
+        for protocol in (IPPROTO_ESP, IPPROTO_AH):
+            yield Selector(source, destination, protocol)
+
+
+def _exempt_fate(fate: Fate, direction: Direction, flow: Cube, eroute: Eroute) -> Fate | None:
+    """What is promised for exempt packets; ``None`` where it is what the eroute promises anyhow."""
+    if direction == OUT:
+        return None if fate.kind is Kind.CLEAR else CLEAR
+    if direction == GUARD:
+        if fate.kind is Kind.CLEAR:
+            return None
+        # A host alone, in transport mode: a packet of its own address is never forwarded.
+        own = eroute.selector.source.mask == ALL_ONES[eroute.selector.family]
+        transport = fate.kind is Kind.PROTECTED and fate.layers[0].far is None
+        return None if own and transport else DROPPED
+    if fate.kind is not Kind.PROTECTED:
+        return None
+    # IKE must come in; ESP and AH are for the kernel itself (net_protocol.no_policy).
+    return CLEAR if flow[0] >> 32 & 0xFF == IPPROTO_UDP else ANY
+
+
+def _top(family: int, options: Options, direction: Direction) -> Iterator[Piece]:
+    """What comes before all eroutes: it never met them."""
+    anywhere = Prefix(family, 0, 0)
+    if direction == GUARD:
+        # Asked of packets that would meet an eroute, and of no others.
+        for network in _outside(options, family):
+            yield Piece(cube_of(Selector(anywhere, network)), ANY, BEFORE_ALL)
+        for network in options.bypass:
+            if network.family == family:
+                yield Piece(cube_of(Selector(anywhere, network)), ANY, BEFORE_ALL, code="ET223")
+        return
+    for network in options.bypass:
+        if network.family == family:
+            yield Piece(cube_of(Selector(anywhere, network)), CLEAR, BEFORE_ALL, code="ET223")
+    if family == 6:
+        yield from _discovery(direction)
+    if direction == FWD and needs_guard(options, family):
+        # Forwarded packets of this form may be blocked, so that they do not use the hole (ET215).
+        for flow in _own_flows([anywhere], anywhere):
+            yield Piece(cube_of(flow.mirrored()), ANY, BEFORE_ALL, code="ET215")
+    for network in _outside(options, family):
+        yield Piece(cube_of(Selector(anywhere, network)), CLEAR, BEFORE_ALL)
+
+
+def _discovery(direction: Direction) -> Iterator[Piece]:
+    """Neighbour discovery is bound to a link and never went through ``ipsecN`` (ET216).
+
+    Between other addresses nobody can tell whether they are on one link.  It is never forwarded.
+    """
+    anywhere = Prefix(6, 0, 0)
+    links = [(anywhere, LINK_MULTICAST), (anywhere, LINK_LOCAL), (LINK_LOCAL, anywhere)]
+    for kind in DISCOVERY_TYPES:
+        for near, far in (*links, (anywhere, anywhere)):
+            flow = Selector(near, far, IPPROTO_ICMPV6, kind)
+            fate = ANY if direction == FWD or (near, far) == (anywhere, anywhere) else CLEAR
+            if direction != OUT:
+                # The type stays where it is in the packet; only the whole selector is turned.
+                flow = flow.mirrored()
+            yield Piece(cube_of(flow), fate, BEFORE_ALL, code="ET216")
+
+
+def _rest(family: int, options: Options, direction: Direction) -> list[Piece]:
+    """What no eroute covers: dropped where it was routed into ``ipsecN``, else left alone."""
+    anywhere = Prefix(family, 0, 0)
+    whole = (0, 0)
+    if direction == GUARD and not options.routed:
+        return [Piece(whole, ANY, NO_EROUTE)]
+    routed = [network for network in options.routed if network.family == family]
+    if not routed or direction not in (OUT, GUARD):
+        return [Piece(whole, CLEAR if direction != GUARD else ANY, NO_EROUTE)]
+    pieces: list[Piece] = []
+    local = [a for f, a in options.local if f == family]
+    sources = [Prefix(family, a, ALL_ONES[family]) for a in local] or [anywhere]
+    exempt = CLEAR if direction == OUT else DROPPED
+    for network in routed:
+        flows = _own_flows(sources, network)
+        pieces += [Piece(cube_of(flow), exempt, NO_EROUTE, (), "ET215") for flow in flows]
+    if direction == OUT:
+        pieces += [
+            Piece(cube_of(Selector(anywhere, network)), DROPPED, NO_EROUTE, _cubes_of(pieces))
+            for network in routed
+        ]
+    last = CLEAR if direction == OUT else ANY
+    pieces.append(Piece(whole, last, NO_EROUTE, _cubes_of(pieces)))
+    return pieces
+
+
+def _cubes_of(pieces: Sequence[Piece]) -> tuple[Cube, ...]:
+    return tuple(piece.cube for piece in pieces)
+
+
+def _outside(options: Options, family: int) -> list[Prefix]:
+    """The destinations outside of ``--routed``, as prefixes; none when it is not given."""
+    if not options.routed:
+        return []
+    routed = [network for network in options.routed if network.family == family]
+    return list(_complement(Prefix(family, 0, 0), 0, routed))
+
+
+def _complement(whole: Prefix, length: int, parts: Sequence[Prefix]) -> Iterator[Prefix]:
+    """What is left of a prefix without some parts of it, as prefixes."""
+    inner = [part for part in parts if part.overlaps(whole)]
+    if not inner:
+        yield whole
+        return
+    if any(part.covers(whole) for part in inner):
+        return
+    family = whole.family
+    mask = MASK_OF_LENGTH[family][length + 1]
+    bit = 1 << WIDTH[family] - length - 1
+    for address in (whole.address, whole.address | bit):
+        yield from _complement(Prefix(family, address, mask), length + 1, inner)
+
+

@@ -1,0 +1,81 @@
+"""A set of policies as one side of a proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..cubes import Cube
+from ..klips.said import Said
+from ..xfrm.model import Policy
+from ..xfrm.regions import PolicyRegions
+from .fate import Fate, fate_of_policies
+from .sides import Case, Piece
+
+
+class XfrmSide:
+    """The policies of one direction and family.
+
+    ``policies`` are all of a database, the oldest first.  With ``mirrored`` the packets are
+    turned round, so that packets coming in can be compared with eroutes, which speak of those
+    that leave.  ``default`` is what becomes of packets without a policy (``allow`` or ``block``);
+    ``asking`` and ``groups`` are those of :func:`.fate.fate_of_policies`.
+    """
+
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        direction: str,
+        family: int,
+        *,
+        mirrored: bool = False,
+        default: str = "allow",
+        asking: frozenset[int] = frozenset(),
+        groups: Mapping[int, tuple[Said, ...]] | None = None,
+    ) -> None:
+        mine = [p for p in policies if p.direction == direction and p.selector.family == family]
+        # The place of each entry's policies in ``policies``, for whoever has to name them.
+        self.regions = PolicyRegions([_mirrored(p) for p in mine] if mirrored else mine, family)
+        known: dict[tuple[object, ...], Fate] = {}
+        pieces = []
+        for rank, entry in enumerate(self.regions.entries):
+            key = tuple((p.action, p.templates) for p in entry.policies)
+            fate = known.get(key)
+            if fate is None:
+                fate = known[key] = fate_of_policies(
+                    entry.policies, direction, default, asking, groups
+                )
+            pieces.append(Piece(entry.cube, fate, rank))
+        self.pieces: Sequence[Piece] = pieces
+        self.mirrored = mirrored
+
+    def touching(self, box: Cube) -> Iterator[int]:
+        """See :class:`.sides.Side`."""
+        return self.regions.touching(box)
+
+    def outdone(self, piece: int, box: Cube) -> bool:
+        """See :class:`.sides.Side`."""
+        return self.regions.cover(box) < piece
+
+    def why_not(self, piece: int, point: int, box: Cube) -> Cube | None:
+        """See :class:`.sides.Side`."""
+        return self.regions.why_not(piece, point, box)
+
+    def cases(self, piece: int, box: Cube) -> Iterator[Case]:
+        """See :class:`.sides.Side`."""
+        yield box, list(self.regions.before(piece, box))
+
+    def fates(self, point: int) -> list[Fate]:
+        """See :class:`.sides.Side`."""
+        return [self.pieces[self.regions.first(point)].fate]
+
+    def policies_of(self, rank: int) -> tuple[Policy, ...]:
+        """The policies of an entry, as they were given; none for the default."""
+        found = self.regions.entries[rank].policies
+        return tuple(_mirrored(p) for p in found) if self.mirrored else found
+
+
+def _mirrored(policy: Policy) -> Policy:
+    masks = policy.port_masks
+    return policy._replace(
+        selector=policy.selector.mirrored(), port_masks=None if masks is None else masks[::-1]
+    )
