@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOGUE = """exit codes:
   0 done    1 failed    2 usage    3 nothing to translate
   10 plan has changes    11 carried with a difference (--strict)
-  12 some entries refused    14 applied, then rolled back
+  12 some entries refused    13 the proof found a difference    14 applied, then rolled back
   15 the live state is not as expected    16 the rollback could not finish
 """
 
@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     _convert(verbs)
     _check(verbs)
     _explain(verbs)
+    _verify(verbs)
     _direct(verbs)
     _live(verbs)
     return parser
@@ -136,6 +137,23 @@ def _explain(verbs: _Verbs) -> None:
         choices=("out", "in", "fwd"),
         default="out",
         help="which policies are asked; KLIPS knew out alone (default: out)",
+    )
+    _mapping(parser)
+    _speech(parser)
+
+
+def _verify(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "verify", "prove that every packet meets the same fate")
+    _input(parser)
+    parser.add_argument(
+        "--against",
+        metavar="FILE",
+        help="what to compare with instead of our own translation: what `ip xfrm policy` printed, a"
+        " script of `ip xfrm` commands, or another KLIPS capture",
+    )
+    parser.add_argument("--live", action="store_true", help="compare with this host's kernel")
+    parser.add_argument(
+        "--netns", metavar="NAME", help="compare with the kernel in a network namespace"
     )
     _mapping(parser)
     _speech(parser)

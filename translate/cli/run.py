@@ -47,6 +47,10 @@ def _verb(arguments: argparse.Namespace) -> int:
             from .explain import explain
 
             return explain(arguments, *read_host(arguments))
+        case "verify":
+            from .verify import verify
+
+            return verify(arguments)
         case "plan" | "apply" | "confirm" | "rollback" | "status" | "restore":
             from .live import live
 

@@ -64,13 +64,14 @@ class Fate(NamedTuple):
 
     ``layers`` run from the inside out.  ``saids`` name the group where it is known; ``mirrored``
     tells that a selector covers its own mirror image, so that packets coming in cannot be asked
-    for protection (finding ET213).
+    for protection (finding ET213).  ``templates`` are those of XFRM, whole.
     """
 
     kind: Kind
     layers: tuple[Layer, ...] = ()
     saids: tuple[Said, ...] = ()
     mirrored: bool = False
+    templates: tuple[Template, ...] = ()
 
     def __str__(self) -> str:
         words = " and ".join(_layer(layer) for layer in self.layers)
@@ -164,7 +165,19 @@ def fate_of_policies(
     saids: tuple[Said, ...] = ()
     if groups is not None:
         saids = groups.get(templates[0].reqid, ())
-    return Fate(kind, tuple(_layer_of(t, direction) for t in templates), saids)
+    return Fate(
+        kind,
+        tuple(_layer_of(t, direction) for t in templates),
+        saids,
+        templates=tuple(_compared(t) for t in templates),
+    )
+
+
+def _compared(template: Template) -> Template:
+    """The template without what the kernel does not look at: endpoints of transport mode."""
+    if template.mode != "transport":
+        return template
+    return template._replace(source=0, destination=0, family=0)
 
 
 def _layer_of(template: Template, direction: str) -> Layer:
@@ -198,7 +211,8 @@ def agree(expected: Fate, actual: Fate, direction: str) -> bool:
 
 def _only_asks(fate: Fate) -> bool:
     """Whether this is the form in which key daemons of today express ``%trap``: one ESP template
-    in transport mode, whose reqid nobody here can tell from one that an SA has."""
+    in transport mode, whose reqid nobody here can tell from one that an SA has.
+    """
     return fate.kind is Kind.PROTECTED and fate.layers == (Layer(IPPROTO_ESP),) and not fate.saids
 
 
@@ -219,7 +233,12 @@ def _same_group(expected: Fate, actual: Fate) -> bool:
     return not expected.saids or not actual.saids or expected.saids == actual.saids
 
 
-def same_in_klips(one: Fate, other: Fate, _: str = "out") -> bool:
+def same_in_xfrm(one: Fate, other: Fate) -> bool:
+    """Whether two sets of policies do the same, SPIs and reqids included."""
+    return one.kind is other.kind and one.templates == other.templates
+
+
+def same_in_klips(one: Fate, other: Fate) -> bool:
     """Whether two KLIPS hosts do the same; SPIs are left out, for each rekeying changes them."""
     if Kind.ANY in (one.kind, other.kind):
         return True

@@ -75,7 +75,7 @@ class KlipsSide:
             return bool(masks)
         return bool(masks) and self.regions.outdone(row, box, masks)
 
-    def why_not(self, piece: int, point: int, box: Cube) -> Cube | None:
+    def why_not(self, piece: int, point: int, _box: Cube, /) -> Cube | None:
         """See :class:`.sides.Side`."""
         row = self._row[piece]
         above = self._top[:piece] if row == BEFORE_ALL else self._top

@@ -21,7 +21,9 @@ from .sides import Piece, Side
 STEPS = 2_000_000
 """Steps of one search; one that takes more is told as not decided, never as equal."""
 
-_FIRST_STEPS = 16
+FIRST_STEPS = 16
+"""Steps of a search that asks the lookups alone; nearly all of them end within."""
+
 _CERTAIN_STEPS = 2_000
 
 
@@ -30,12 +32,14 @@ class Difference:
     """Packets that the left piece and the right piece take, with different fates.
 
     ``box`` holds them all, and maybe others that stronger pieces take.  ``point`` is one of them.
-    ``certain`` is false where one side may have done the same: the order of insertion is not
-    known.  ``decided`` is false where the search for a packet was given up.
+    ``numbers`` are those of the two pieces.  ``certain`` is false where one side may have done the
+    same: the order of insertion is not known.  ``decided`` is false where the search for a packet
+    was given up.
     """
 
     left: Piece
     right: Piece
+    numbers: tuple[int, int]
     box: Cube
     point: int
     certain: bool = True
@@ -92,7 +96,9 @@ def _difference(
     try:
         point = _search(left, right, number, other, box, why_not)
     except SearchGaveUp as gave_up:
-        return Difference(one, opposite, box, gave_up.point, certain=False, decided=False)
+        return Difference(
+            one, opposite, (number, other), box, gave_up.point, certain=False, decided=False
+        )
     if point is None:
         return None
     certain = _certain(left, right, point, agree)
@@ -100,7 +106,7 @@ def _difference(
         better = _certain_point(left, right, box, why_not, agree)
         if better is not None:
             point, certain = better, True
-    return Difference(one, opposite, box, point, certain)
+    return Difference(one, opposite, (number, other), box, point, certain)
 
 
 def _search(
@@ -112,9 +118,10 @@ def _search(
     why_not: Callable[[int, Cube], Cube | None],
 ) -> int | None:
     """A packet that both pieces take; first by asking, and if that takes long with all that is
-    known of both sides from the start."""
+    known of both sides from the start.
+    """
     try:
-        return search(box, why_not, _FIRST_STEPS)
+        return search(box, why_not, FIRST_STEPS)
     except SearchGaveUp:
         pass
     for part, taken in left.cases(number, box):

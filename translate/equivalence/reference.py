@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..cubes import Cube, cube_of, meet
+from ..cubes import EVERYTHING, PORTS, PROTOCOL, PROTOCOL_SHIFT, Cube, cube_of, meet
 from ..klips.decision import IKE_PORTS
 from ..klips.eroute import Eroute
 from ..klips.host import KlipsHost
@@ -39,8 +39,8 @@ from .fate import ANY, CLEAR, DROPPED, Fate, Kind, fate_of_eroute
 from .klips_side import BEFORE_ALL, NO_EROUTE, KlipsSide
 from .sides import Piece
 
-GUARD = "forwarded IKE, ESP and AH"
-"""The question whether forwarded packets can use the hole that is made for the host's own."""
+FORWARDED = "forwarded"
+"""The question whether what is forwarded can leave in clear, by exemptions made for the host."""
 
 Direction = str
 
@@ -94,14 +94,15 @@ def klips_side(host: KlipsHost, table: Table, assume: Sequence[int] = ()) -> Kli
         eroute = host.eroutes[position]
         fate = fate_of_eroute(eroute, assume)
         rows.append([Piece(c, fate, position) for c in _cubes(table, row)])
-    return KlipsSide(table.regions, rows, (), [Piece((0, 0), DROPPED, NO_EROUTE)])
+    return KlipsSide(table.regions, rows, (), [Piece(EVERYTHING, DROPPED, NO_EROUTE)])
 
 
 def reference(host: KlipsHost, table: Table, options: Options, direction: Direction) -> KlipsSide:
-    """What is promised for one direction: ``out``, ``in``, ``fwd``, or :data:`GUARD`.
+    """What is promised for one direction: ``out``, ``in``, ``fwd``, or :data:`FORWARDED`.
 
-    ``in`` and ``fwd`` speak of packets turned round.  :data:`GUARD` speaks of forwarded packets as
-    they are; it matters where the addresses of this host are not known.
+    ``in`` and ``fwd`` speak of packets turned round.  :data:`FORWARDED` speaks of forwarded packets
+    as they leave, and promises nothing to what was to pass; it matters where the addresses of this
+    host are not known, so that its own packets and others cannot be told apart.
     """
     family = table.family
     local = tuple(address for f, address in options.local if f == family)
@@ -112,9 +113,9 @@ def reference(host: KlipsHost, table: Table, options: Options, direction: Direct
         fate = _promised(eroute, options, direction)
         pieces: list[Piece] = []
         before: tuple[Cube, ...] = ()
-        exempt = () if direction == FWD else _exempt(eroute, local)
+        exempt = () if direction in (FWD, FORWARDED) else _exempt(eroute, local)
         for flow in exempt:
-            own = _exempt_fate(fate, direction, flow, eroute)
+            own = _exempt_fate(fate, direction, flow)
             if own is None:
                 continue
             for cube in cubes:
@@ -122,34 +123,40 @@ def reference(host: KlipsHost, table: Table, options: Options, direction: Direct
                 if part is not None:
                     pieces.append(Piece(part, own, position, before, "ET215"))
                     before = (*before, part)
-        if direction == GUARD:
-            fate = ANY
         pieces.extend(Piece(cube, fate, position, before) for cube in cubes)
         rows.append(pieces)
     return KlipsSide(
-        table.regions, rows, list(_top(family, options, direction)), _rest(family, options, direction)
+        table.regions,
+        rows,
+        list(_top(family, options, direction)),
+        _rest(family, options, direction),
     )
 
 
-def needs_guard(options: Options, family: int) -> bool:
-    """Whether forwarded packets may use the exemptions: no address of this host is known."""
-    return not any(f == family for f, _ in options.local)
+def local_known(options: Options, family: int) -> bool:
+    """Whether addresses of this host are known, so that its own packets can be told from others."""
+    return any(f == family for f, _ in options.local)
 
 
 def _cubes(table: Table, row: int) -> list[Cube]:
     """The packets that a row can take: with ports those of TCP and UDP alone."""
     value, mask = table.regions.cube(row)
-    if not table.regions.rows[row].mask & 0xFFFFFFFF:
+    if not table.regions.rows[row].mask & PORTS:
         return [(value, mask)]
-    both = [(protocol << 32, 0xFF << 32) for protocol in WITH_PORTS]
+    both = [(protocol << PROTOCOL_SHIFT, PROTOCOL) for protocol in WITH_PORTS]
     return [part for part in (meet((value, mask), cube) for cube in both) if part is not None]
 
 
 def _promised(eroute: Eroute, options: Options, direction: Direction) -> Fate:
     """What is promised for the packets of an eroute."""
     fate = fate_of_eroute(eroute, options.assume)
-    if direction in (OUT, GUARD):
+    if direction == OUT:
         return fate
+    if direction == FORWARDED:
+        # A host alone, in transport mode: a packet with its address is its own.
+        host = eroute.selector.source.mask == ALL_ONES[eroute.selector.family]
+        alone = host and fate.kind is Kind.PROTECTED and fate.layers[0].far is None
+        return ANY if alone or fate.kind is Kind.CLEAR else fate
     strict = options.inbound is Inbound.STRICT
     if fate.kind is Kind.PROTECTED:
         tunnel = fate.layers[0].far is not None
@@ -166,7 +173,7 @@ def _promised(eroute: Eroute, options: Options, direction: Direction) -> Fate:
 
 
 def _exempt(eroute: Eroute, local: Sequence[int]) -> list[Cube]:
-    """This host's own IKE, ESP and AH to the eroute's peer (ipsec_tunnel_SAlookup)."""
+    """IKE, ESP and AH of this host itself to the eroute's peer (ipsec_tunnel_SAlookup)."""
     said = eroute.said
     family = eroute.selector.family
     anywhere = Prefix(family, 0, 0)
@@ -190,45 +197,31 @@ def _own_flows(sources: Sequence[Prefix], destination: Prefix) -> Iterator[Selec
             yield Selector(source, destination, protocol)
 
 
-def _exempt_fate(fate: Fate, direction: Direction, flow: Cube, eroute: Eroute) -> Fate | None:
+def _exempt_fate(fate: Fate, direction: Direction, flow: Cube) -> Fate | None:
     """What is promised for exempt packets; ``None`` where it is what the eroute promises anyhow."""
     if direction == OUT:
         return None if fate.kind is Kind.CLEAR else CLEAR
-    if direction == GUARD:
-        if fate.kind is Kind.CLEAR:
-            return None
-        # A host alone, in transport mode: a packet of its own address is never forwarded.
-        own = eroute.selector.source.mask == ALL_ONES[eroute.selector.family]
-        transport = fate.kind is Kind.PROTECTED and fate.layers[0].far is None
-        return None if own and transport else DROPPED
     if fate.kind is not Kind.PROTECTED:
         return None
     # IKE must come in; ESP and AH are for the kernel itself (net_protocol.no_policy).
-    return CLEAR if flow[0] >> 32 & 0xFF == IPPROTO_UDP else ANY
+    return CLEAR if flow[0] >> PROTOCOL_SHIFT & 0xFF == IPPROTO_UDP else ANY
 
 
 def _top(family: int, options: Options, direction: Direction) -> Iterator[Piece]:
     """What comes before all eroutes: it never met them."""
     anywhere = Prefix(family, 0, 0)
-    if direction == GUARD:
-        # Asked of packets that would meet an eroute, and of no others.
-        for network in _outside(options, family):
-            yield Piece(cube_of(Selector(anywhere, network)), ANY, BEFORE_ALL)
-        for network in options.bypass:
-            if network.family == family:
-                yield Piece(cube_of(Selector(anywhere, network)), ANY, BEFORE_ALL, code="ET223")
-        return
+    free = ANY if direction == FORWARDED else CLEAR
     for network in options.bypass:
         if network.family == family:
-            yield Piece(cube_of(Selector(anywhere, network)), CLEAR, BEFORE_ALL, code="ET223")
+            yield Piece(cube_of(Selector(anywhere, network)), free, BEFORE_ALL, code="ET223")
     if family == 6:
         yield from _discovery(direction)
-    if direction == FWD and needs_guard(options, family):
+    if direction == FWD and not local_known(options, family):
         # Forwarded packets of this form may be blocked, so that they do not use the hole (ET215).
         for flow in _own_flows([anywhere], anywhere):
             yield Piece(cube_of(flow.mirrored()), ANY, BEFORE_ALL, code="ET215")
     for network in _outside(options, family):
-        yield Piece(cube_of(Selector(anywhere, network)), CLEAR, BEFORE_ALL)
+        yield Piece(cube_of(Selector(anywhere, network)), free, BEFORE_ALL)
 
 
 def _discovery(direction: Direction) -> Iterator[Piece]:
@@ -241,8 +234,9 @@ def _discovery(direction: Direction) -> Iterator[Piece]:
     for kind in DISCOVERY_TYPES:
         for near, far in (*links, (anywhere, anywhere)):
             flow = Selector(near, far, IPPROTO_ICMPV6, kind)
-            fate = ANY if direction == FWD or (near, far) == (anywhere, anywhere) else CLEAR
-            if direction != OUT:
+            unclear = (near, far) == (anywhere, anywhere)
+            fate = ANY if unclear or direction in (FWD, FORWARDED) else CLEAR
+            if direction in (IN, FWD):
                 # The type stays where it is in the packet; only the whole selector is turned.
                 flow = flow.mirrored()
             yield Piece(cube_of(flow), fate, BEFORE_ALL, code="ET216")
@@ -251,26 +245,22 @@ def _discovery(direction: Direction) -> Iterator[Piece]:
 def _rest(family: int, options: Options, direction: Direction) -> list[Piece]:
     """What no eroute covers: dropped where it was routed into ``ipsecN``, else left alone."""
     anywhere = Prefix(family, 0, 0)
-    whole = (0, 0)
-    if direction == GUARD and not options.routed:
-        return [Piece(whole, ANY, NO_EROUTE)]
-    routed = [network for network in options.routed if network.family == family]
-    if not routed or direction not in (OUT, GUARD):
-        return [Piece(whole, CLEAR if direction != GUARD else ANY, NO_EROUTE)]
+    last = ANY if direction == FORWARDED else CLEAR
     pieces: list[Piece] = []
-    local = [a for f, a in options.local if f == family]
-    sources = [Prefix(family, a, ALL_ONES[family]) for a in local] or [anywhere]
-    exempt = CLEAR if direction == OUT else DROPPED
-    for network in routed:
-        flows = _own_flows(sources, network)
-        pieces += [Piece(cube_of(flow), exempt, NO_EROUTE, (), "ET215") for flow in flows]
-    if direction == OUT:
+    if direction in (OUT, FORWARDED):
+        routed = [network for network in options.routed if network.family == family]
+        if direction == OUT:
+            local = [a for f, a in options.local if f == family]
+            sources = [Prefix(family, a, ALL_ONES[family]) for a in local] or [anywhere]
+            for network in routed:
+                flows = [cube_of(flow) for flow in _own_flows(sources, network)]
+                pieces += [Piece(flow, CLEAR, NO_EROUTE, (), "ET215") for flow in flows]
+        exempt = _cubes_of(pieces)
         pieces += [
-            Piece(cube_of(Selector(anywhere, network)), DROPPED, NO_EROUTE, _cubes_of(pieces))
+            Piece(cube_of(Selector(anywhere, network)), DROPPED, NO_EROUTE, exempt)
             for network in routed
         ]
-    last = CLEAR if direction == OUT else ANY
-    pieces.append(Piece(whole, last, NO_EROUTE, _cubes_of(pieces)))
+    pieces.append(Piece(EVERYTHING, last, NO_EROUTE, _cubes_of(pieces)))
     return pieces
 
 
@@ -299,5 +289,3 @@ def _complement(whole: Prefix, length: int, parts: Sequence[Prefix]) -> Iterator
     bit = 1 << WIDTH[family] - length - 1
     for address in (whole.address, whole.address | bit):
         yield from _complement(Prefix(family, address, mask), length + 1, inner)
-
-

@@ -42,7 +42,7 @@ class Side(Protocol):
     def outdone(self, piece: int, box: Cube) -> bool:
         """Whether others have all packets of a box, for certain; quick, not complete."""
 
-    def why_not(self, piece: int, point: int, box: Cube) -> Cube | None:
+    def why_not(self, piece: int, point: int, box: Cube, /) -> Cube | None:
         """A cube with this point in which the piece has no packet, ``None`` if it has the point.
 
         The point lies in the cube of the piece and in the box.

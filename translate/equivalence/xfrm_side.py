@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..cubes import Cube
+from ..cubes import Cube, CubeIndex, meet
 from ..klips.said import Said
 from ..xfrm.model import Policy
 from ..xfrm.regions import PolicyRegions
-from .fate import Fate, fate_of_policies
+from .fate import CLEAR, Fate, Kind, fate_of_policies
 from .sides import Case, Piece
 
 
@@ -56,7 +56,7 @@ class XfrmSide:
         """See :class:`.sides.Side`."""
         return self.regions.cover(box) < piece
 
-    def why_not(self, piece: int, point: int, box: Cube) -> Cube | None:
+    def why_not(self, piece: int, point: int, box: Cube, /) -> Cube | None:
         """See :class:`.sides.Side`."""
         return self.regions.why_not(piece, point, box)
 
@@ -79,3 +79,63 @@ def _mirrored(policy: Policy) -> Policy:
     return policy._replace(
         selector=policy.selector.mirrored(), port_masks=None if masks is None else masks[::-1]
     )
+
+
+class ForwardedInClear:
+    """What leaves in clear when it is forwarded: packets that ``fwd`` and then ``out`` let pass.
+
+    Both sides are of packets as they are, not turned round.  The pieces are pairs of such entries
+    and cover no other packets.
+    """
+
+    def __init__(self, forward: XfrmSide, out: XfrmSide) -> None:
+        self._forward, self._out = forward, out
+        self._pairs: list[tuple[int, int]] = []
+        pieces: list[Piece] = []
+        for second, leaving in enumerate(out.pieces):
+            if leaving.fate.kind is not Kind.CLEAR:
+                continue
+            for first in forward.touching(leaving.cube):
+                entering = forward.pieces[first]
+                both = meet(entering.cube, leaving.cube)
+                if both is not None and entering.fate.kind in (Kind.CLEAR, Kind.EITHER):
+                    pieces.append(Piece(both, CLEAR, len(pieces)))
+                    self._pairs.append((first, second))
+        self.pieces: Sequence[Piece] = pieces
+        self._same: dict[Cube, list[int]] = {}
+        for number, piece in enumerate(pieces):
+            self._same.setdefault(piece.cube, []).append(number)
+        self._cubes = list(self._same)
+        self._index = CubeIndex(self._cubes)
+
+    def touching(self, box: Cube) -> Iterator[int]:
+        """See :class:`.sides.Side`."""
+        for place in self._index.touching(box):
+            yield from self._same[self._cubes[place]]
+
+    def outdone(self, piece: int, box: Cube) -> bool:
+        """See :class:`.sides.Side`."""
+        first, second = self._pairs[piece]
+        return self._forward.outdone(first, box) or self._out.outdone(second, box)
+
+    def why_not(self, piece: int, point: int, box: Cube, /) -> Cube | None:
+        """See :class:`.sides.Side`."""
+        first, second = self._pairs[piece]
+        against = self._forward.why_not(first, point, box)
+        return against or self._out.why_not(second, point, box)
+
+    def cases(self, piece: int, box: Cube) -> Iterator[Case]:
+        """See :class:`.sides.Side`."""
+        first, second = self._pairs[piece]
+        for part, taken in self._forward.cases(first, box):
+            for inner, more in self._out.cases(second, part):
+                yield inner, taken + more
+
+    def fates(self, _point: int) -> list[Fate]:
+        """See :class:`.sides.Side`."""
+        return [CLEAR]
+
+    def policies_of(self, number: int) -> tuple[Policy, ...]:
+        """The policies of a pair: that of ``fwd``, then that of ``out``."""
+        first, second = self._pairs[number]
+        return self._forward.policies_of(first) + self._out.policies_of(second)

@@ -157,7 +157,7 @@ class Regions:
         return number in self._loose
 
     def why_none(self, point: int) -> Cube | None:
-        """A cube with this point in which some row is taken everywhere, ``None`` if none is here."""
+        """A cube with this point in which rows take all packets, ``None`` if none does here."""
         seen = _seen(point)
         found = self.table.match(seen).winner
         if found is None:
@@ -174,7 +174,7 @@ class Regions:
     def possible_around(self, number: int, point: int) -> Cube:
         """A cube with this point in which a row may be taken everywhere, as it may be here."""
         seen = _seen(point)
-        key, mask = self.rows[number]
+        mask = self.rows[number].mask
         leaf = self.table.leaf(seen) or 0
         fixed = mask | self._path(leaf)
         if not any(other == number and not (seen ^ leaf) & m for m, other in self._chains[leaf]):

@@ -59,7 +59,7 @@ class PolicyRegions:
         self._best = best
 
     def touching(self, box: Cube) -> Iterator[int]:
-        """The entries that may be taken for some packet of a box: none that one before it covers."""
+        """The entries that may be taken in a box: none that stands behind one that covers it."""
         worst = self.cover(box)
         for rank in self.index.touching(box):
             if rank <= worst:
