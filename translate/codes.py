@@ -107,6 +107,11 @@ TITLES: Final = {
     "ET247": "UDP encapsulation of the draft",
     "ET248": "a limit that XFRM does not have",
     "ET249": "a reserved SPI, or a CPI of more than 16 bits",
+    # 27x: routes
+    "ET270": "what was routed into ipsecN and no eroute covers is blocked",
+    "ET271": "a network that never met an eroute is taken out",
+    "ET272": "the destination of an eroute was not routed into ipsecN",
+    "ET273": "the routes do not tell for certain what went into ipsecN",
     # 3xx: precedence
     "ET301": "two eroutes cross, and the dump does not tell which one won",
     "ET302": "two eroutes cross, and no order of priorities gives what KLIPS did",

@@ -14,7 +14,7 @@ from .association import Address
 from .automatic import eroutes_of
 from .connection import Configuration, Connection, Setting
 from .eroute import Eroute, Form
-from .interface import Attachment
+from .interface import Attachment, Route
 from .manual_keying import is_manual, keyed
 from .policy_groups import GROUP_CONNECTIONS, GroupMember
 from .reading import Reading, Standing
@@ -52,6 +52,7 @@ def reading_of_configuration(
             eroutes += made.eroutes
         else:
             eroutes += eroutes_of(connection, local, members, collector)
+    reading.routes = _routes(eroutes, reading.attachments)
     eroutes += _packet_default(configuration.setup)
     _fill(reading, eroutes, collector)
     reading.accounted = {
@@ -125,6 +126,14 @@ def _attachments(setup: Mapping[str, Setting], collector: Collector) -> list[Att
             continue
         made.append(Attachment(device, physical, setting.span, int(mtu) if mtu.isdecimal() else 0))
     return made
+
+
+def _routes(eroutes: Sequence[Eroute], attachments: Sequence[Attachment]) -> list[Route]:
+    """The routes that ``_updown`` made for connections: each peer's network into ``ipsecN``."""
+    device = attachments[0].device if attachments else "ipsec0"
+    protecting = [eroute for eroute in eroutes if not eroute.said.is_shunt]
+    places = {eroute.selector.destination: eroute.span for eroute in reversed(protecting)}
+    return [Route(destination, device, span) for destination, span in places.items()]
 
 
 def _packet_default(setup: Mapping[str, Setting]) -> list[Eroute]:

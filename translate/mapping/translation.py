@@ -38,6 +38,7 @@ from .model import (
 )
 from .precedence import Dispute, Precedence, decide
 from .protection import Protection
+from .scope import NO_SCOPE, Scope, scope_of
 from .shunts import shunt_treatments
 
 BAND: Final = 100_000_000
@@ -48,9 +49,10 @@ BAND: Final = 100_000_000
 class Translation:
     """The whole result.
 
-    ``outcomes`` stand in the order of the input.  ``extra`` are policies that come from options,
-    not from eroutes.  ``firewall`` are the rules beside the policies, in their order.  ``states``
-    are the associations and what became of each.
+    ``options`` are those that were given, with what the routes of the host add to them.
+    ``outcomes`` stand in the order of the input.  ``extra`` are policies that come from options or
+    routes, not from eroutes.  ``firewall`` are the rules beside the policies, in their order.
+    ``states`` are the associations and what became of each, ``scope`` what the routes come to.
     """
 
     host: KlipsHost
@@ -62,6 +64,7 @@ class Translation:
     disputes: tuple[Dispute, ...]
     last_priority: int
     states: tuple[Carried, ...] = ()
+    scope: Scope = NO_SCOPE
 
     @property
     def band(self) -> tuple[int, int]:
@@ -91,12 +94,12 @@ class Translation:
 
     @property
     def bypassed(self) -> tuple[Policy, ...]:
-        """The policies of --bypass, which stand before those of all eroutes."""
+        """The policies for what never went into ipsecN, before those of all eroutes."""
         return self.extra[: len(_bypass_flows(self.options))]
 
     @property
     def uncovered(self) -> tuple[Policy, ...]:
-        """The policies of --routed, for what no eroute covers.
+        """The policies for what was routed into ipsecN and no eroute covers.
 
         Installed last, although they are wide: what stops everything must not stand alone.
         """
@@ -124,7 +127,9 @@ def _mirrored_width(outcome: Outcome) -> tuple[int, int, int]:
 
 def translate(host: KlipsHost, options: Options) -> Translation:
     """Map every eroute of the host.  Pure: same host and options, same result."""
-    mapper = _Mapper(options, host)
+    scope, given = scope_of(host, options), options
+    options = scope.within(given)
+    mapper = _Mapper(options, host, scope)
     drafts = [mapper.draft(eroute) for eroute in host.eroutes]
     treatments = [draft[0] for draft in drafts]
     precedence = decide(
@@ -151,12 +156,14 @@ def translate(host: KlipsHost, options: Options) -> Translation:
     ]
     bypass = _bypass_flows(options)
     outcomes = without_collisions(outcomes, precedence.order, bypass)
-    last = first + POLICIES_PER_PLACE * (len(outcomes) + len(options.routed))
+    behind = len(options.routed) + len(options.blocked)
+    last = first + POLICIES_PER_PLACE * (len(outcomes) + behind)
     states = carry_associations(host, outcomes, options)
     found = [
         *findings.limits(options, last, mapper.protection.reqids),
         *precedence.findings,
-        *findings.summaries(outcomes, options),
+        *findings.summaries(outcomes, given, scope.known),
+        *scope.findings,
         *association_findings(states),
     ]
     return Translation(
@@ -169,6 +176,7 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         tuple(precedence.disputes),
         last,
         states,
+        scope,
     )
 
 
@@ -178,8 +186,9 @@ _Draft = tuple[Treatment, tuple[Selector, ...], str]
 class _Mapper:
     """Chooses the treatment of each eroute; holds what is the same for a whole table."""
 
-    def __init__(self, options: Options, host: KlipsHost) -> None:
+    def __init__(self, options: Options, host: KlipsHost, scope: Scope) -> None:
         self.options = options
+        self.scope = scope
         self.protection = Protection(options)
         self.host_bits = False
         self.holes = _holes(host)
@@ -214,10 +223,19 @@ class _Mapper:
             treatment, selectors = _with_ports(treatment, selectors)
         if self.options.routed:
             selectors = self._scoped(selectors)
-        elif treatment[0] == "exact":
-            # Exact for what went into ipsecN; what did not is not known.
-            treatment = _add(treatment, "ET214", Kind.NOTED)
+        else:
+            treatment = self._reached(selector, treatment)
         return treatment, selectors, reason
+
+    def _reached(self, selector: Selector, treatment: Treatment) -> Treatment:
+        """Exact for what went into ipsecN; what did not, or is not known, is said."""
+        scope, family = self.scope, selector[0][0]
+        if family in scope.known:
+            if scope.holds(selector[1]):
+                return treatment
+            if family in scope.whole:
+                return _add(treatment, "ET272", Kind.NOTED)
+        return _add(treatment, "ET214", Kind.NOTED) if treatment[0] == "exact" else treatment
 
     def _scoped(self, selectors: tuple[Selector, ...]) -> tuple[Selector, ...]:
         """Only what was routed into ipsecN."""
@@ -429,7 +447,7 @@ def _doubtful_passes(
 
 
 def _bypass_flows(options: Options) -> list[tuple[str, Selector]]:
-    """What --bypass allows: these networks were never routed into ipsecN.
+    """What passes before all eroutes: these networks were never routed into ipsecN.
 
     Nothing is said of what is forwarded *to* them: it may come out of a tunnel, and a policy
     without templates would drop it then (__xfrm_policy_check, secpath_has_nontransport).
@@ -444,15 +462,20 @@ def _bypass_flows(options: Options) -> list[tuple[str, Selector]]:
 
 
 def _extra_policies(options: Options, outcomes: Sequence[Outcome], last: int) -> Iterator[Policy]:
-    """The policies of --bypass, before all eroutes, and of --routed, behind them."""
+    """The policies before all eroutes, and those behind them for what no eroute covers."""
     bypass = _bypass_flows(options)
     for place, (direction, selector) in enumerate(bypass):
         yield Policy(direction, selector, options.priority_base + place, ALLOW)
-    if not options.routed:
+    networks = dict.fromkeys((*options.routed, *options.blocked))
+    if not networks:
         return
     taken = {place for outcome in outcomes for place in places(outcome)} | set(bypass)
-    start = last - POLICIES_PER_PLACE * len(options.routed)
-    for number, network in enumerate(dict.fromkeys(options.routed)):
+    start = last - POLICIES_PER_PLACE * (len(options.routed) + len(options.blocked))
+    for spared in options.spared:
+        if (OUT, spared) not in taken:
+            taken.add((OUT, spared))
+            yield Policy(OUT, spared, start, ALLOW)
+    for number, network in enumerate(networks):
         priority = start + POLICIES_PER_PLACE * (number + 1)
         selector = Selector(Prefix(network.family, 0, 0), network)
         # No eroute at all: KLIPS let the host's own IKE, ESP and AH pass, and dropped the rest.
@@ -480,7 +503,7 @@ def _firewall(
         return
     for network in options.bypass:
         anywhere = Prefix(network.family, 0, 0)
-        yield FirewallRule("return", Selector(anywhere, network), "--bypass")
+        yield FirewallRule("return", Selector(anywhere, network), "never routed into ipsecN")
     shields: set[int] = set()
     for position in rejecting:
         family = outcomes[position].eroute.selector.family
