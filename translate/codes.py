@@ -71,6 +71,7 @@ TITLES: Final = {
     "ET169": "a connection whose peer is not known has no eroute",
     "ET170": "manual keying is not complete",
     "ET171": "a connection that is not started",
+    "ET172": "a route command of a script is not certain",
     # 2xx: mapping
     "ET201": "the local gateway is not known",
     "ET202": "the group behind a tunnel SAID is not known",

@@ -93,6 +93,7 @@ def reach_of(
     is taken as whole when it has a route to each of the sources, by another device.
     """
     doubts = [*_rules_in_doubt(routes, rules)]
+    routes = [_with_device(route, addresses) for route in routes]
     into: list[Route] = []
     around: list[tuple[Prefix, Span]] = []
     near: list[Prefix] = []
@@ -119,6 +120,17 @@ def reach_of(
         into += _into(parents, verdicts, best)
         around += _around(parents, verdicts, best)
     return Reach(tuple(into), tuple(around), tuple(doubts), frozenset(whole), tuple(near))
+
+
+def _with_device(route: Route, addresses: Sequence[InterfaceAddress]) -> Route:
+    """A route of a script may name the next hop alone: the first interface on its link is meant."""
+    gateway = route.gateway
+    if route.device or gateway is None:
+        return route
+    for device, network, *_ in addresses:
+        if network.family == gateway[0] and network.contains(gateway[1]):
+            return route._replace(device=device)
+    return route
 
 
 def _unseen(sources: Iterable[Prefix], verdicts: Mapping[Prefix, str]) -> set[Prefix]:
@@ -165,9 +177,9 @@ def _verdict(found: Sequence[Route]) -> str:
     virtual = [is_virtual(device) for device in devices]
     if all(virtual):
         return _INTO
-    # The interface below came up first, so its route stands first and holds.
-    several = not found[0].device
-    return _UNCLEAR if any(virtual) and (virtual[0] or several) else _ELSEWHERE
+    # On a link that both are on, the interface below came up first: its route holds.
+    linked = not virtual[0] and all(route.gateway is None and route.device for route in found)
+    return _UNCLEAR if any(virtual) and not linked else _ELSEWHERE
 
 
 def _is_link(address: InterfaceAddress) -> bool:

@@ -9,6 +9,7 @@ lib/inet6_gr.c), of ``ip route`` for both families (iproute2, ip/iproute.c) and 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
@@ -340,14 +341,15 @@ def read_rule(line: str, span: Span, collector: Collector) -> RoutingRule | None
     if match is None:
         return None
     try:
-        return _rule(int(match["priority"]), match["rest"].split(), span)
+        return rule_of_words(int(match["priority"]), match["rest"].split(), span)
     except ValueError as error:
         collector.add(_unreadable("ET141", "this routing rule cannot be read", error, line, span))
         return None
 
 
-def _rule(priority: int, words: list[str], span: Span) -> RoutingRule:
-    inverted = words[0] == "not"
+def rule_of_words(priority: int, words: Sequence[str], span: Span) -> RoutingRule:
+    """A rule as its words stand in a row or behind ``ip rule add``.  Raises ``ValueError``."""
+    inverted = list(words[:1]) == ["not"]
     source: Prefix | None = None
     destination: Prefix | None = None
     mark: tuple[int, int] | None = None

@@ -17,7 +17,30 @@ from ..klips.host import KlipsHost
 from ..klips.reach import Doubt, Reach
 from ..net import ALL_ONES, LENGTH_OF_MASK, MASK_OF_LENGTH, Prefix, Selector, without
 from .exemptions import LINK_LOCAL
-from .model import Options, Scoping
+from .model import Options, Rule, Scoping
+
+UNCOVERED: Final = Rule(
+    name="routed-uncovered",
+    eroute="none, for a packet that a route led into ipsecN",
+    klips="Dropped it without a notice, but for the host's own IKE, ESP and AH.",
+    xfrm="An out policy that blocks, behind all eroutes, for each destination that was routed into"
+    " ipsecN; before it out policies that allow what is exempt.",
+    difference="None where the routes are certain; what is not certain passes.",
+    reason="A block too many can cut the gateway off.",
+    tested="tests/unit/test_scope.py, tests/property/test_scope.py",
+)
+
+AROUND: Final = Rule(
+    name="never-routed",
+    eroute="any, where a network inside its destination left by another interface",
+    klips="Never saw it: it left in clear, and came in unchecked.",
+    xfrm="Policies before all eroutes allow packets to the network out, and from it in and fwd.",
+    difference="None; a part for which an eroute of its own was made stays with that eroute.",
+    reason="The links of the gateway itself must stay reachable under an eroute for everything.",
+    tested="tests/unit/test_scope.py, tests/property/test_scope.py",
+)
+
+RULES: Final = (UNCOVERED, AROUND)
 
 ON_LINK: Final = (
     Prefix(4, 224 << 24, MASK_OF_LENGTH[4][24]),
