@@ -113,6 +113,10 @@ TITLES: Final = {
     "ET271": "a network that never met an eroute is taken out",
     "ET272": "the destination of an eroute was not routed into ipsecN",
     "ET273": "the routes do not tell for certain what went into ipsecN",
+    # 27x: states
+    "ET274": "packets with DF that do not fit into a tunnel",
+    "ET275": "whether the TOS byte was hidden is not known",
+    "ET276": "sequence numbers are those of the time of reading",
     # 3xx: precedence
     "ET301": "two eroutes cross, and the dump does not tell which one won",
     "ET302": "two eroutes cross, and no order of priorities gives what KLIPS did",
