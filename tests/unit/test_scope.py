@@ -182,6 +182,16 @@ def test_the_longest_prefix_decides(
     assert found.whole == {4}
 
 
+def test_an_address_of_the_device_itself_was_not_routed_into_it() -> None:
+    routes = (
+        "2001:db8:1::/64 dev eth1  proto kernel  metric 256\n"
+        "2001:db8:1::1 dev ipsec0  proto kernel  metric 256\n"
+        "2001:db8:2::1 dev ipsec0  metric 1024\n"
+    )
+    row = "2001:db8:1::/64    -> 2001:db8:2::1/128    => tun0x1000@2001:db8:ffff::1"
+    assert into(reach(routes, row)) == ["2001:db8:2::1/128"]
+
+
 def test_two_routes_of_which_nobody_knows_which_held() -> None:
     both = "10.2.0.0/16 dev ipsec0\n10.2.0.0/16 via 192.0.2.9 dev eth0\n10.4.0.0/16 dev ipsec0\n"
     found = reach(LAN + OUTER + both)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ..diagnostics import Span
-from ..net import LENGTH_OF_MASK, Prefix, without
+from ..net import ALL_ONES, LENGTH_OF_MASK, Prefix, without
 from .interface import InterfaceAddress, Route, RoutingRule
 
 MAIN: Final = ("main", "254")
@@ -71,12 +71,19 @@ def best_routes(routes: Iterable[Route]) -> dict[Prefix, list[Route]]:
     for route in routes:
         if route.table not in MAIN or route.kind in ("local", "broadcast", "multicast", "anycast"):
             continue
+        if is_virtual(route.device) and _is_own_address(route):
+            continue
         held = best.setdefault(route.destination.network, [])
         if held and route.metric < held[0].metric:
             held.clear()
         if not held or route.metric == held[0].metric:
             held.append(route)
     return best
+
+
+def _is_own_address(route: Route) -> bool:
+    """IPv6 shows each address of a device as a route; the local table comes before it."""
+    return route.origin == "kernel" and route.destination.mask == ALL_ONES[route.destination.family]
 
 
 def reach_of(

@@ -303,6 +303,7 @@ def _iproute(words: list[str], span: Span, context: RouteContext) -> Route:
         int(metric),
         values.get("table", context.table),
         kind,
+        values.get("proto", ""),
     )
 
 
@@ -321,6 +322,8 @@ def _attributes(words: list[str]) -> dict[str, str]:
                 raise ValueError(f"{word!r} stands twice")
         elif word in _VALUED:
             value = next(rest, "")
+            if word == "proto":
+                values[word] = value
             if value in _UNLESS_VALUE:
                 next(rest, "")
         elif word.startswith("<") and word.endswith(">"):

@@ -55,7 +55,7 @@ _TEXTS: Final = {
     ),
     "ET275": (
         Severity.NOTE,
-        "whether TOS was hidden is not known; it is taken as hidden, the default of KLIPS's startup",
+        "whether TOS was hidden is not known; it is taken as hidden, as KLIPS's startup did",
         "give ipsec.conf (hidetos) or /proc/sys/net/ipsec/tos too",
     ),
     "ET276": (
