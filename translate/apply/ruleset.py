@@ -19,7 +19,7 @@ def wanted_states(translation: Translation) -> list[State]:
 def origins(translation: Translation) -> dict[PolicyKey, str]:
     """Where each policy comes from: file and line of its eroute, or the option that made it."""
     found: dict[PolicyKey, str] = {policy.key: "an option" for policy in translation.extra}
-    for outcome in translation.outcomes:
+    for outcome in (*translation.outcomes, *translation.exceptions):
         place = str(outcome.eroute.span)
         for policy in outcome.policies:
             found[policy.key] = place
