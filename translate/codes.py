@@ -124,4 +124,5 @@ TITLES: Final = {
     "ET304": "an eroute that no packet reaches",
     "ET305": "too many crossing eroutes to look at each",
     "ET306": "the band of priorities or the range of reqids is too small",
+    "ET307": "two eroutes cross, and policies of their own give what KLIPS did",
 }

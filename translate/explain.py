@@ -108,7 +108,7 @@ def _row(eroute: Eroute) -> str:
 def _policies(translation: Translation) -> tuple[list[Policy], dict[int, Outcome]]:
     policies = list(translation.extra)
     owners: dict[int, Outcome] = {}
-    for outcome in translation.outcomes:
+    for outcome in (*translation.exceptions, *translation.outcomes):
         for policy in outcome.policies:
             owners[len(policies)] = outcome
             policies.append(policy)

@@ -104,6 +104,7 @@ class Page:
             "format_version": FORMAT_VERSION,
             "sources": self.sources,
             "outcomes": translation.outcomes,
+            "exceptions": translation.exceptions,
             "in_install_order": translation.in_install_order,
             "bypassed": translation.bypassed,
             "uncovered": translation.uncovered,
@@ -331,7 +332,7 @@ def outcome_lines(outcome: Outcome, command: str) -> str:
     The common eroute has one selector, no ports, and three policies that share their parts; each
     part is then printed once.  A test holds the two functions equal.
     """
-    eroute, treatment, selectors, reqid, shields, priority, _, shadowed = outcome
+    eroute, treatment, selectors, reqid, shields, priority, _, shadowed, _ = outcome
     if len(selectors) != 1 or shields or shadowed or treatment[9]:
         return policy_lines(outcome.policies, command)
     source, destination, protocol, source_port, destination_port = selectors[0]
@@ -370,6 +371,8 @@ def eroute_comment(outcome: Outcome) -> str:
         text = comment(text)
     kind, rule, codes = treatment[0], treatment[1], treatment[7]
     listed = f" ({', '.join(codes)})" if codes else ""
+    if outcome[8]:
+        return f"# {text}\n# an exception before all others, rule {rule}{listed}"
     return f"# {text}\n# {kind}, rule {rule}{listed}"
 
 

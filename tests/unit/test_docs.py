@@ -334,6 +334,7 @@ def test_text_files_speak_of_the_project_alone() -> None:
 
 FLOORS: Final = {
     "codes": 0,
+    "cubes": 0,
     "diagnostics": 0,
     "net": 0,
     "secret": 0,

@@ -18,10 +18,8 @@ def wanted_states(translation: Translation) -> list[State]:
 
 def origins(translation: Translation) -> dict[PolicyKey, str]:
     """Where each policy comes from: file and line of its eroute, or the option that made it."""
-    found: dict[PolicyKey, str] = {
-        policy.key: "an option or a route" for policy in translation.extra
-    }
-    for outcome in translation.outcomes:
+    found: dict[PolicyKey, str] = {p.key: "an option or a route" for p in translation.extra}
+    for outcome in (*translation.outcomes, *translation.exceptions):
         place = str(outcome.eroute.span)
         for policy in outcome.policies:
             found[policy.key] = place

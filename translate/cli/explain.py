@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..diagnostics import Collector
+from ..equivalence.exact import translate_exactly
 from ..explain import walk
-from ..mapping.translation import translate
 from ..net import Packet, parse_protocol
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_USAGE
 from .options import mapping_options
@@ -47,7 +47,9 @@ def explain(
         arguments.sport,
         arguments.dport,
     )
-    for line in walk(translate(host, mapping_options(arguments)), packet, arguments.direction):
+    for line in walk(
+        translate_exactly(host, mapping_options(arguments)), packet, arguments.direction
+    ):
         print(line)
     return EXIT_DONE if complete else EXIT_FAILED
 

@@ -36,7 +36,8 @@ from ..apply.transaction import (
     roll_back,
 )
 from ..apply.unit import UnitError, install_unit, remove_unit
-from ..mapping.translation import Translation, translate
+from ..equivalence.exact import translate_exactly
+from ..mapping.translation import Translation
 from ..render import render_firewall, render_unit
 from ..report import summary
 from ..xfrm.bulk import BulkError, Channel
@@ -97,7 +98,7 @@ def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int
     if not host.rows:
         _show(arguments, collector.items)
         return None, EXIT_NOTHING if complete else EXIT_FAILED
-    translation = translate(host, mapping_options(arguments))
+    translation = translate_exactly(host, mapping_options(arguments))
     items = (*collector.items, *translation.findings)
     _show(arguments, items)
     code = exit_code(arguments, translation, items, complete)

@@ -409,6 +409,13 @@ def _mapping(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="pairs of crossing eroutes to look at (default: 200000)",
     )
+    group.add_argument(
+        "--exception-limit",
+        type=_number(0, 10_000),
+        default=64,
+        metavar="NUMBER",
+        help="exceptions before all others that crossing eroutes may take (default: 64)",
+    )
 
 
 def _speech(parser: argparse.ArgumentParser) -> None:
@@ -438,6 +445,7 @@ def mapping_options(arguments: argparse.Namespace) -> Options:
         reqid=arguments.reqid,
         mask_limit=arguments.mask_limit,
         crossing_limit=arguments.crossing_limit,
+        exception_limit=arguments.exception_limit,
         icv=arguments.icv,
         scope=arguments.scope,
     )

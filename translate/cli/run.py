@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..diagnostics import Diagnostic, Severity
-from ..mapping.translation import Translation, translate
+from ..equivalence.exact import translate_exactly
+from ..mapping.translation import Translation
 from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
@@ -66,7 +67,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     if not host.rows:
         _show(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
-    translation = translate(host, mapping_options(arguments))
+    translation = translate_exactly(host, mapping_options(arguments))
     page = Page(
         translation,
         tuple(names),
@@ -88,7 +89,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     host, collector, names, complete = read_host(arguments)
-    translation = translate(host, mapping_options(arguments))
+    translation = translate_exactly(host, mapping_options(arguments))
     items = (*collector.items, *translation.findings)
     if arguments.format == "json":
         print(check_json(translation, items, names))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from ..apply.ruleset import origins
 from ..diagnostics import Collector
 from ..equivalence.compare import Spd, compare_hosts, compare_policies, prove
+from ..equivalence.exact import translate_exactly
 from ..equivalence.report import lines, proof_json
-from ..mapping.translation import Translation, translate
+from ..mapping.translation import Translation
 from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
 from .options import mapping_options
 from .policies import read_spd, spd_of_kernel
@@ -50,7 +51,7 @@ def verify(arguments: argparse.Namespace) -> int:
     if not host.rows:
         _show(arguments, found)
         return EXIT_NOTHING if complete else EXIT_FAILED
-    translation = translate(host, mapping_options(arguments))
+    translation = translate_exactly(host, mapping_options(arguments))
     for item in (*found.items, *translation.findings):
         collector.add(item)
     if arguments.against and against is None:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from ..klips.crossing import Relation
 from ..klips.host import KlipsHost
+from ..klips.regions import table_of
 from ..klips.said import Said
 from ..mapping.model import FWD, IN, OUT
 from ..mapping.translation import Translation
@@ -18,7 +19,7 @@ from ..xfrm.model import Policy
 from ..xfrm.regions import unmarked
 from .fate import Fate, Kind, agree, same_in_klips, same_in_xfrm
 from .proof import Agree, differences
-from .reference import FORWARDED, klips_side, local_known, reference, table_of
+from .reference import FORWARDED, klips_side, local_known, reference
 from .result import Check, Proof
 from .unreached import unreached_eroutes, unreached_policies
 from .witness import Declared, regions
@@ -102,7 +103,8 @@ def prove(translation: Translation, spd: Spd | None = None, progress: Progress =
             differing = regions(found, left, pairs, (host, None), family, declared=declared)
             pieces = (len(left.pieces), len(pairs.pieces))
             checks.append(Check(FORWARDED, family, pieces, differing))
-    return Proof(tuple(checks), tuple(limits))
+    uncounted = tuple(eroute for eroute in host.eroutes if eroute.count == 0)
+    return Proof(tuple(checks), tuple(limits), uncounted)
 
 
 def _agreeing(direction: str) -> Agree:

@@ -46,6 +46,10 @@ class KlipsSide:
         self.pieces: Sequence[Piece] = pieces
         self._masks: dict[Cube, list[int]] = {}
 
+    def row_of(self, piece: int) -> int:
+        """The row of a piece, negative where it has none."""
+        return self._row[piece]
+
     def touching(self, box: Cube) -> Iterator[int]:
         """See :class:`.sides.Side`."""
         pieces = self.pieces

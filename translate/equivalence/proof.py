@@ -24,7 +24,7 @@ STEPS = 2_000_000
 FIRST_STEPS = 16
 """Steps of a search that asks the lookups alone; nearly all of them end within."""
 
-_CERTAIN_STEPS = 2_000
+_CERTAIN_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,13 @@ def differences(
     agree: Agree,
     within: Cube = EVERYTHING,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    classify: bool = True,
 ) -> Iterator[Difference]:
     """Every pair of pieces that share packets and disagree, with a witness; none means equal.
 
-    ``within`` limits the packets that are looked at (to those without a mark, say).
+    ``within`` limits the packets that are looked at (to those without a mark, say).  Without
+    ``classify`` every difference is called certain.
     """
     pieces = left.pieces
     for number, piece in enumerate(pieces):
@@ -77,14 +80,14 @@ def differences(
             box = meet(mine, opposite.cube)
             if box is None or left.outdone(number, box):
                 continue
-            found = _difference(left, right, number, other, box, agree)
+            found = _difference(left, right, number, other, box, agree if classify else None)
             if found is not None:
                 yield found
     progress(len(pieces), len(pieces))
 
 
 def _difference(
-    left: Side, right: Side, number: int, other: int, box: Cube, agree: Agree
+    left: Side, right: Side, number: int, other: int, box: Cube, agree: Agree | None
 ) -> Difference | None:
     def why_not(point: int, part: Cube) -> Cube | None:
         against = left.why_not(number, point, part)
@@ -101,8 +104,8 @@ def _difference(
         )
     if point is None:
         return None
-    certain = _certain(left, right, point, agree)
-    if not certain:
+    certain = agree is None or _certain(left, right, point, agree)
+    if agree is not None and not certain:
         better = _certain_point(left, right, box, why_not, agree)
         if better is not None:
             point, certain = better, True

@@ -12,17 +12,14 @@ or the proof would prove nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ..cubes import EVERYTHING, PORTS, PROTOCOL, PROTOCOL_SHIFT, Cube, cube_of, meet
 from ..klips.decision import IKE_PORTS
 from ..klips.eroute import Eroute
 from ..klips.host import KlipsHost
-from ..klips.lookup import ExistsError, RadixTable, Row, row_of
-from ..klips.regions import WITH_PORTS, Regions
+from ..klips.regions import WITH_PORTS, Table
 from ..klips.said import SA_INT
 from ..mapping.exemptions import DISCOVERY_TYPES, LINK_LOCAL, LINK_MULTICAST
-from ..mapping.masks import host_pair, is_kernel_hold
 from ..mapping.model import FWD, IN, OUT, Inbound, Options
 from ..net import (
     ALL_ONES,
@@ -42,48 +39,6 @@ FORWARDED = "forwarded"
 """The question whether what is forwarded can leave in clear, by exemptions made for the host."""
 
 Direction = str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The eroutes of one family as the lookup has them; ``positions`` are those in the host."""
-
-    family: int
-    regions: Regions
-    positions: tuple[int, ...]
-
-
-def table_of(host: KlipsHost, family: int) -> Table | None:
-    """The table of one family, ``None`` when it is empty.
-
-    An IPv6 ``%hold`` with the mask of the kernel's slip stands for its two hosts, as it is carried
-    (finding ET221).
-    """
-    rows: list[tuple[Row, int]] = []
-    for position, eroute in enumerate(host.eroutes):
-        if eroute.selector.family == family:
-            selector = eroute.selector
-            if family == 6 and is_kernel_hold(selector):
-                selector = host_pair(selector)
-            rows.append((row_of(selector), position))
-    if not rows:
-        return None
-    if not host.insertion_known:
-        if not host.in_kernel_order:
-            # The order of a chain is lost; the finer mask usually stood first.
-            rows.sort(key=lambda r: -r[0].mask.bit_count())
-        table = RadixTable.from_dump(family, [(row, at) for at, (row, _) in enumerate(rows)])
-        taken = rows
-    else:
-        table, taken = RadixTable(family), []
-        for row, position in rows:
-            try:
-                table.add(row, len(taken))
-            except ExistsError:
-                continue  # refused by the kernel: the earlier one stays
-            taken.append((row, position))
-    regions = Regions([row for row, _ in taken], table)
-    return Table(family, regions, tuple(position for _, position in taken))
 
 
 def klips_side(host: KlipsHost, table: Table, assume: Sequence[int] = ()) -> KlipsSide:

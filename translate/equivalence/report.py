@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ..diagnostics import visible
-from ..klips.eroute import format_eroute
+from ..klips.eroute import Eroute, format_eroute
 from ..net import Selector, format_address, protocol_name
 from ..xfrm.model import Policy, PolicyKey
 from ..xfrm.text import policy_arguments
@@ -33,7 +33,6 @@ def lines(
 ) -> Iterator[str]:
     """The text; ``names`` are those of the two sides, ``origins`` says where policies are from."""
     number = 0
-    left = SHOWN
     for check in proof.checks:
         yield _headline(check)
         for region in check.regions:
@@ -46,9 +45,17 @@ def lines(
     if unreached:
         yield ""
         yield "reached by no packet:"
-        yield from (f"  {line}" for line in (unreached if everything else unreached[:left]))
-        if not everything and len(unreached) > left:
-            yield f"  ... and {len(unreached) - left} more"
+        yield from (f"  {line}" for line in (unreached if everything else unreached[:SHOWN]))
+        if not everything and len(unreached) > SHOWN:
+            yield f"  ... and {len(unreached) - SHOWN} more"
+    if proof.uncounted:
+        yield ""
+        count = len(proof.uncounted)
+        yield f"no packets were counted by {count} {'eroute' if count == 1 else 'eroutes'}:"
+        shown = proof.uncounted if everything else proof.uncounted[:SHOWN]
+        yield from (visible(f"  {e.span}: {format_eroute(e)}") for e in shown)
+        if len(shown) < count:
+            yield f"  ... and {count - len(shown)} more"
     if proof.limits:
         yield ""
         yield from (f"not in the proof: {limit}" for limit in proof.limits)
@@ -150,6 +157,7 @@ def proof_json(proof: Proof, names: tuple[str, str], origins: Origins | None = N
         "sides": [visible(name) for name in names],
         "equal": proof.equal,
         "limits": list(proof.limits),
+        "uncounted": [_eroute_json(eroute) for eroute in proof.uncounted],
         "checks": [_check_json(check, origins or {}) for check in proof.checks],
     }
     return json.dumps(document, indent=1, sort_keys=True)
@@ -211,13 +219,7 @@ def _taker_json(taker: Taker, origins: Origins) -> dict[str, object]:
     return {
         "fate": str(taker.fate),
         "kind": taker.fate.kind.value,
-        "eroute": None
-        if eroute is None
-        else {
-            "file": visible(eroute.span.file),
-            "line": eroute.span.line,
-            "klips": visible(format_eroute(eroute)),
-        },
+        "eroute": None if eroute is None else _eroute_json(eroute),
         "policies": [
             {
                 "text": _policy(policy, {}),
@@ -226,4 +228,12 @@ def _taker_json(taker: Taker, origins: Origins) -> dict[str, object]:
             for policy in taker.policies
         ],
         "finding": taker.code,
+    }
+
+
+def _eroute_json(eroute: Eroute) -> dict[str, object]:
+    return {
+        "file": visible(eroute.span.file),
+        "line": eroute.span.line,
+        "klips": visible(format_eroute(eroute)),
     }

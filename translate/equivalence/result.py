@@ -74,6 +74,8 @@ class Proof:
     checks: tuple[Check, ...]
     limits: tuple[str, ...] = ()
     """What the proof does not speak of, in words."""
+    uncounted: tuple[Eroute, ...] = ()
+    """Eroutes whose counter says that no packet ever took them."""
 
     @property
     def regions(self) -> int:

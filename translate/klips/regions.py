@@ -13,10 +13,13 @@ Rows with bits outside of their mask are reached through the tree alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ..cubes import PORTS, PROTOCOL, PROTOCOL_SHIFT, Cube, CubeIndex
 from ..net import IPPROTO_TCP, IPPROTO_UDP
-from .lookup import RadixTable, Row, refines
+from .host import KlipsHost
+from .kernel_hold import host_pair, is_kernel_hold
+from .lookup import ExistsError, RadixTable, Row, refines, row_of
 
 WITH_PORTS = (IPPROTO_TCP, IPPROTO_UDP)
 """Protocols whose ports KLIPS reads (ipsec_xmit.c:ipsec_extract_ports); elsewhere they are 0."""
@@ -172,20 +175,39 @@ class Regions:
         return self.table.possible(_seen(point))
 
     def possible_around(self, number: int, point: int) -> Cube:
-        """A cube with this point in which a row may be taken everywhere, as it may be here."""
+        """A cube with this point in which a row may be taken everywhere, as it may be here.
+
+        With the order of insertion known: in which it is taken.
+        """
+        return self._around(number, point, set(self._earlier_masks(self.rows[number].mask)))
+
+    def taken_around(self, number: int, point: int) -> Cube:
+        """A cube with this point in which a row is taken everywhere, as it is here for certain."""
+        if self.order_known:
+            return self.possible_around(number, point)
+        # Nothing that may be tried before: all masks but those that this one refines.
+        mask = self.rows[number].mask
+        against = {m for m in self.index.by_mask if m != mask and not refines(mask, m)}
+        return self._around(number, point, against)
+
+    def _around(self, number: int, point: int, against: set[int]) -> Cube:
         seen = _seen(point)
         mask = self.rows[number].mask
         leaf = self.table.leaf(seen) or 0
         fixed = mask | self._path(leaf)
         if not any(other == number and not (seen ^ leaf) & m for m, other in self._chains[leaf]):
-            # It is the list of masks that decides: nothing of the chain and nothing finer agrees.
+            # It is the list of masks that decides: nothing of the chain, and nothing before it.
             for chain_mask, _ in self._chains[leaf]:
                 fixed |= _lowest((seen ^ leaf) & chain_mask)
             for place in self.index.touching((seen & fixed, fixed)):
                 other_key, other_mask = self.rows[self._order[place]]
-                if refines(other_mask, mask) and not (seen ^ other_key) & other_mask & fixed:
+                if other_mask in against and not (seen ^ other_key) & other_mask & fixed:
                     fixed |= _lowest((seen ^ other_key) & other_mask)
         return _as_seen((seen & fixed, fixed), point)
+
+    def taken_for_certain(self, number: int, point: int) -> bool:
+        """Whether a row that may be taken for a packet is, whatever the order of insertion."""
+        return self.order_known or self.possible(point) == {number}
 
     def never_taken(self, number: int) -> bool:
         """Whether an equal row is always tried before this one."""
@@ -216,6 +238,48 @@ class Regions:
             earlier = [m for m in self.index.by_mask if m in rank and rank[m] < rank[mask]]
             self._earlier[mask] = earlier
         return earlier
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The eroutes of one family as the lookup has them; ``positions`` are those in the host."""
+
+    family: int
+    regions: Regions
+    positions: tuple[int, ...]
+
+
+def table_of(host: KlipsHost, family: int) -> Table | None:
+    """The table of one family, ``None`` when it is empty.
+
+    An IPv6 ``%hold`` with the mask of the kernel's slip stands for its two hosts, as it is carried
+    (finding ET221).
+    """
+    rows: list[tuple[Row, int]] = []
+    for position, eroute in enumerate(host.eroutes):
+        if eroute.selector.family == family:
+            selector = eroute.selector
+            if family == 6 and is_kernel_hold(selector):
+                selector = host_pair(selector)
+            rows.append((row_of(selector), position))
+    if not rows:
+        return None
+    if not host.insertion_known:
+        if not host.in_kernel_order:
+            # The order of a chain is lost; the finer mask usually stood first.
+            rows.sort(key=lambda r: -r[0].mask.bit_count())
+        table = RadixTable.from_dump(family, [(row, at) for at, (row, _) in enumerate(rows)])
+        taken = rows
+    else:
+        table, taken = RadixTable(family), []
+        for row, position in rows:
+            try:
+                table.add(row, len(taken))
+            except ExistsError:
+                continue  # refused by the kernel: the earlier one stays
+            taken.append((row, position))
+    regions = Regions([row for row, _ in taken], table)
+    return Table(family, regions, tuple(position for _, position in taken))
 
 
 def _lowest(bits: int) -> int:

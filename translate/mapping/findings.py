@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from ..diagnostics import Diagnostic, Severity
+from ..klips.eroute import Eroute
 from ..klips.said import Said
+from ..net import Selector
 from .model import Inbound, Options, Outcome
 
 _WARNING, _NOTE, _ERROR = Severity.WARNING, Severity.NOTE, Severity.ERROR
@@ -143,6 +145,25 @@ _TEXTS: Final = {
 }
 
 
+def exceptional(
+    eroutes: Sequence[Eroute],
+    settled: Collection[frozenset[int]],
+    selectors: Mapping[int, Sequence[Selector]],
+) -> Iterator[Diagnostic]:
+    """What is said of pairs that no order of priorities could carry, and exceptions do."""
+    count = sum(len(found) for found in selectors.values())
+    for pair in sorted(settled, key=sorted):
+        one, other = (eroutes[position] for position in sorted(pair))
+        yield Diagnostic(
+            "ET307",
+            _NOTE,
+            f"{one.selector} ({one.said}) and {other.selector} ({other.said}) cross, and no order"
+            f" of priorities gives what KLIPS did; {count} exceptions before all others do",
+            one.span,
+            related=((other.span, "the eroute that it crosses"),),
+        )
+
+
 def summaries(
     outcomes: Sequence[Outcome], options: Options, known: Collection[int] = ()
 ) -> Iterator[Diagnostic]:
@@ -172,7 +193,7 @@ def summaries(
     shunted = [o for members in by_codes.values() for o in members[:1] if not o.treatment.steps]
     if shunted and options.priority_base > DAEMON_PRIORITIES:
         first["ET224"], count["ET224"] = shunted[0], 1
-    for code in sorted(count):
+    for code in sorted(count.keys() - {"ET307"}):  # told pair by pair (exceptional)
         yield _summary(code, first[code], count[code], options)
     yield from _refusals(outcomes)
 

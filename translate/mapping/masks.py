@@ -56,26 +56,6 @@ PORTS: Final = Rule(
 
 RULES: Final = (PORTS, HOLES, HOST_BITS, KERNEL_HOLD)
 
-LINK_LOCAL_ALL_NODES: Final = 0xFF02 << 112 | 1
-"""ff02::1, which ipsec_xmit.c:create_hold_eroute takes for the mask of a host."""
-
-
-def is_kernel_hold(selector: Selector) -> bool:
-    """Whether both masks are the ff02::1 that the kernel puts into its own IPv6 %hold."""
-    return (
-        selector.source.mask == LINK_LOCAL_ALL_NODES
-        and selector.destination.mask == LINK_LOCAL_ALL_NODES
-    )
-
-
-def host_pair(selector: Selector) -> Selector:
-    """The two hosts of a %hold that the kernel made."""
-    family = selector.family
-    return selector._replace(
-        source=Prefix(family, selector.source.address, ALL_ONES[family]),
-        destination=Prefix(family, selector.destination.address, ALL_ONES[family]),
-    )
-
 
 def prefix_count(prefix: Prefix) -> int:
     """How many prefixes it takes to say the same."""

@@ -76,7 +76,8 @@ def mast_ruleset(translation: Translation) -> MastRuleset:
     rules = []
     beyond: Outcome | None = None
     asking: list[Outcome] = []
-    for outcome in sorted(translation.outcomes, key=lambda o: o.priority):
+    carried = (*translation.exceptions, *translation.outcomes)
+    for outcome in sorted(carried, key=lambda o: o.priority):
         if not outcome.selectors:
             continue
         verdict, saref = MastVerdict.DROP, 0

@@ -96,6 +96,7 @@ class Options:
     reqid: int | None = None
     mask_limit: int = 64
     crossing_limit: int = 200_000
+    exception_limit: int = 64
     icv: IcvLength | None = None
     scope: Scoping = Scoping.ROUTES
     blocked: tuple[Prefix, ...] = ()
@@ -167,7 +168,8 @@ class Outcome(NamedTuple):
     ``selectors`` are usually the one of the eroute; none when it is carried by another eroute or
     not at all, several when a mask with holes was taken apart.  ``reqid`` is that of its
     templates.  ``reason`` is said for what is refused.  ``shadowed`` are directions and selectors
-    that a stronger policy has taken, so that this eroute's own is left out there.
+    that a stronger policy has taken, so that this eroute's own is left out there.  ``exception``
+    tells that this is not the eroute's outcome but a part of it that goes before all others.
     """
 
     eroute: Eroute
@@ -178,6 +180,7 @@ class Outcome(NamedTuple):
     priority: int = 0
     reason: str = ""
     shadowed: tuple[tuple[str, Selector], ...] = ()
+    exception: bool = False
 
     @property
     def kind(self) -> str:

@@ -9,9 +9,10 @@ finding names both with a packet.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..diagnostics import Diagnostic, Severity
 from ..klips.crossing import (
@@ -22,9 +23,29 @@ from ..klips.crossing import (
     strongest_first,
 )
 from ..klips.eroute import Eroute
+from ..klips.kernel_hold import host_pair, is_kernel_hold
 from ..klips.lookup import RadixTable, Row, packet_of_key, row_of
-from .masks import host_pair, is_kernel_hold
+from ..net import Selector
 from .model import Options, Treatment, Weight
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """Policies before all others, for what no order of priorities gives.
+
+    ``selectors`` are those of each eroute, by its position: packets of which KLIPS took it all.
+    ``settled`` are the pairs of positions whose crossing they carry, ``swapped`` those of them in
+    which the row that the tree prefers less goes first, since that takes fewer exceptions.
+    ``needed`` tells how many policies at least other pairs would take, above the limit.
+    """
+
+    selectors: Mapping[int, tuple[Selector, ...]] = field(default_factory=dict)
+    settled: frozenset[frozenset[int]] = frozenset()
+    swapped: frozenset[frozenset[int]] = frozenset()
+    needed: Mapping[frozenset[int], int] = field(default_factory=dict)
+
+
+NO_EXCEPTIONS: Final = Exceptions()
 
 
 class Dispute(NamedTuple):
@@ -60,8 +81,12 @@ def decide(
     *,
     in_kernel_order: bool,
     insertion_known: bool,
+    exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> Precedence:
-    """Order the eroutes.  IPv4 and IPv6 never meet; IPv6 comes first."""
+    """Order the eroutes.  IPv4 and IPv6 never meet; IPv6 comes first.
+
+    Pairs that ``exceptions`` settle stand in the order that they ask for.
+    """
     result = Precedence([], [], set(), [], {}, {})
     for family in (6, 4):
         members = [i for i, e in enumerate(eroutes) if e.selector[0][0] == family]
@@ -74,6 +99,7 @@ def decide(
                 options,
                 in_kernel_order or insertion_known,
                 insertion_known,
+                exceptions,
                 result,
             )
     return result
@@ -87,6 +113,7 @@ def _family(
     options: Options,
     chains_known: bool,
     insertion_known: bool,
+    exceptions: Exceptions,
     result: Precedence,
 ) -> None:
     rows = []
@@ -125,12 +152,19 @@ def _family(
                     hint="raise --crossing-limit, or split the table",
                 )
             )
-    swaps = [c for c in found if _swapped(c, members, treatments)]
+    pairs = [frozenset((members[c.first], members[c.second])) for c in found]
+    swaps = [
+        crossing
+        for crossing, pair in zip(found, pairs, strict=True)
+        if pair in exceptions.swapped
+        or (pair not in exceptions.settled and _swapped(crossing, members, treatments))
+    ]
+    found = [c for c, pair in zip(found, pairs, strict=True) if pair not in exceptions.settled]
     if swaps:
         order = _reorder(order, index, swaps)
     places = {position: at for at, position in enumerate(order)} if found else {}
     for crossing in found:
-        _settle(crossing, places, members, eroutes, treatments, family, result)
+        _settle(crossing, places, members, eroutes, treatments, family, exceptions, result)
     result.order.extend(members[position] for position in order)
 
 
@@ -211,6 +245,7 @@ def _settle(
     eroutes: Sequence[Eroute],
     treatments: Sequence[Treatment],
     family: int,
+    exceptions: Exceptions,
     result: Precedence,
 ) -> None:
     """Say what became of a crossing pair in the final order."""
@@ -236,6 +271,13 @@ def _settle(
         Relation.SPLIT: "ET302",
         Relation.SECOND: "ET303",
     }[crossing.relation]
+    needed = exceptions.needed.get(frozenset((winner, loser)))
+    exact = (
+        ""
+        if needed is None
+        else f"; more than {needed} policies of their own could give what KLIPS did"
+        " (--exception-limit)"
+    )
     refuse = weaker and passes
     if refuse:
         result.refused.add(winner)
@@ -251,6 +293,7 @@ def _settle(
             if refuse
             else "the first is given precedence"
             + (", as the safer one" if treatments[winner].weight > treatments[loser].weight else "")
-            + "; if the other should win, take the overlap out of one of them",
+            + "; if the other should win, take the overlap out of one of them"
+            + exact,
         )
     )

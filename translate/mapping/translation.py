@@ -12,6 +12,7 @@ from typing import Final
 from ..diagnostics import Diagnostic
 from ..klips.eroute import SOURCE_BYTE_8, Eroute, Form
 from ..klips.host import KlipsHost
+from ..klips.kernel_hold import host_pair, is_kernel_hold
 from ..klips.lookup import row_of
 from ..klips.said import SA_INT, SA_IPIP, SPI_HOLD, SPI_PASS, SPI_REJECT
 from ..net import ALL_ONES, IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
@@ -21,7 +22,7 @@ from .association_findings import association_findings
 from .associations import Carried, carry_associations
 from .collisions import places, without_collisions
 from .exemptions import discovery_shields, ike_shields, intersection, uncovered_shields
-from .masks import HOLES, around, host_pair, is_kernel_hold, prefix_count, without_holes
+from .masks import HOLES, around, prefix_count, without_holes
 from .model import (
     ALLOW,
     BLOCK,
@@ -36,7 +37,7 @@ from .model import (
     Treatment,
     Weight,
 )
-from .precedence import Dispute, Precedence, decide
+from .precedence import NO_EXCEPTIONS, Dispute, Exceptions, Precedence, decide
 from .protection import Protection
 from .scope import NO_SCOPE, Scope, scope_of
 from .shunts import shunt_treatments
@@ -52,7 +53,9 @@ class Translation:
     ``options`` are those that were given, with what the routes of the host add to them.
     ``outcomes`` stand in the order of the input.  ``extra`` are policies that come from options or
     routes, not from eroutes.  ``firewall`` are the rules beside the policies, in their order.
-    ``states`` are the associations and what became of each, ``scope`` what the routes come to.
+    ``states`` are the associations and what became of each.  ``exceptions`` are parts of eroutes
+    that stand before all others, for what no order of priorities gives.  ``scope`` is what the
+    routes come to.
     """
 
     host: KlipsHost
@@ -64,6 +67,7 @@ class Translation:
     disputes: tuple[Dispute, ...]
     last_priority: int
     states: tuple[Carried, ...] = ()
+    exceptions: tuple[Outcome, ...] = ()
     scope: Scope = NO_SCOPE
 
     @property
@@ -112,7 +116,7 @@ class Translation:
         take 0.4 s in this order and 52 s in the opposite one, whatever their priorities.
         """
         key = _width if direction == OUT else _mirrored_width
-        return sorted((o for o in self.outcomes if o.selectors), key=key)
+        return sorted((o for o in (*self.exceptions, *self.outcomes) if o.selectors), key=key)
 
 
 def _width(outcome: Outcome) -> tuple[int, int, int]:
@@ -125,8 +129,13 @@ def _mirrored_width(outcome: Outcome) -> tuple[int, int, int]:
     return selector[0][2], selector[1][2], outcome.priority
 
 
-def translate(host: KlipsHost, options: Options) -> Translation:
-    """Map every eroute of the host.  Pure: same host and options, same result."""
+def translate(
+    host: KlipsHost, options: Options, exceptions: Exceptions = NO_EXCEPTIONS
+) -> Translation:
+    """Map every eroute of the host.  Pure: same host and options, same result.
+
+    ``exceptions`` are for :func:`..equivalence.exact.translate_exactly`, which finds them.
+    """
     scope, given = scope_of(host, options), options
     options = scope.within(given)
     mapper = _Mapper(options, host, scope)
@@ -138,6 +147,7 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         options,
         in_kernel_order=host.in_kernel_order,
         insertion_known=host.insertion_known,
+        exceptions=exceptions,
     )
     refused = precedence.refused
     if mapper.host_bits:
@@ -148,20 +158,43 @@ def translate(host: KlipsHost, options: Options) -> Translation:
     for place, position in enumerate(precedence.order):
         places[position] = place
     first = options.priority_base + len(_bypass_flows(options)) + POLICIES_PER_PLACE
+    before = [
+        mapper.finish(
+            host.eroutes[position],
+            (_add(treatments[position], "ET307", Kind.NOTED), (selector,), ""),
+            first + POLICIES_PER_PLACE * number,
+            refused=False,
+            exception=True,
+        )
+        for number, (position, selector) in enumerate(
+            (p, s) for p, selectors in sorted(exceptions.selectors.items()) for s in selectors
+        )
+    ]
+    first += POLICIES_PER_PLACE * len(before)
     outcomes = [
-        mapper.finish(eroute, draft, first + POLICIES_PER_PLACE * place, position in refused)
+        mapper.finish(
+            eroute,
+            draft
+            if position not in exceptions.selectors
+            else (_add(draft[0], "ET307", Kind.NOTED), *draft[1:]),
+            first + POLICIES_PER_PLACE * place,
+            refused=position in refused,
+        )
         for position, (eroute, draft, place) in enumerate(
             zip(host.eroutes, drafts, places, strict=True)
         )
     ]
     bypass = _bypass_flows(options)
-    outcomes = without_collisions(outcomes, precedence.order, bypass)
+    numbers = range(len(outcomes), len(outcomes) + len(before))
+    carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], bypass)
+    outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]
     behind = len(options.routed) + len(options.blocked)
     last = first + POLICIES_PER_PLACE * (len(outcomes) + behind)
     states = carry_associations(host, outcomes, options)
     found = [
         *findings.limits(options, last, mapper.protection.reqids),
         *precedence.findings,
+        *findings.exceptional(host.eroutes, exceptions.settled, exceptions.selectors),
         *findings.summaries(outcomes, given, scope.known),
         *scope.findings,
         *association_findings(states),
@@ -170,12 +203,13 @@ def translate(host: KlipsHost, options: Options) -> Translation:
         host,
         options,
         tuple(outcomes),
-        tuple(_extra_policies(options, outcomes, last)),
-        tuple(_firewall(outcomes, precedence, options)) if options.reject_rule else (),
+        tuple(_extra_policies(options, [*before, *outcomes], last)),
+        tuple(_firewall(outcomes, before, precedence, options)) if options.reject_rule else (),
         tuple(found),
         tuple(precedence.disputes),
         last,
         states,
+        tuple(before),
         scope,
     )
 
@@ -306,7 +340,15 @@ class _Mapper:
             treatment = _add(treatment, "ET208", Kind.NOTED)
         return _add(treatment, "ET207", Kind.NOTED), without_holes(eroute), ""
 
-    def finish(self, eroute: Eroute, draft: _Draft, priority: int, refused: bool) -> Outcome:
+    def finish(
+        self,
+        eroute: Eroute,
+        draft: _Draft,
+        priority: int,
+        *,
+        refused: bool,
+        exception: bool = False,
+    ) -> Outcome:
         """Add the priority and the exemptions; block what had to be refused."""
         treatment, selectors, reason = draft
         if refused:
@@ -326,7 +368,10 @@ class _Mapper:
                 # Only what is carried: cut to the routes, without host bits and holes.
                 parts = [self._shields(eroute, treatment, s) for s in selectors]
                 shields = tuple(dict.fromkeys(chain.from_iterable(parts)))
-        return _new(Outcome, (eroute, treatment, selectors, reqid, shields, priority, reason, ()))
+        return _new(
+            Outcome,
+            (eroute, treatment, selectors, reqid, shields, priority, reason, (), exception),
+        )
 
     def _shields(
         self, eroute: Eroute, treatment: Treatment, selector: Selector
@@ -489,7 +534,10 @@ def _extra_policies(options: Options, outcomes: Sequence[Outcome], last: int) ->
 
 
 def _firewall(
-    outcomes: Sequence[Outcome], precedence: Precedence, options: Options
+    outcomes: Sequence[Outcome],
+    exceptions: Sequence[Outcome],
+    precedence: Precedence,
+    options: Options,
 ) -> Iterator[FirewallRule]:
     """The rules that answer for %reject, and before them the stronger eroutes that they meet."""
     rejecting = {
@@ -504,6 +552,12 @@ def _firewall(
     for network in options.bypass:
         anywhere = Prefix(network.family, 0, 0)
         yield FirewallRule("return", Selector(anywhere, network), "never routed into ipsecN")
+    for exception in exceptions:
+        said = exception.eroute.said
+        rejects = said.protocol == SA_INT and said.spi == SPI_REJECT
+        for selector in exception.selectors:
+            verdict = "reject" if rejects else "return"
+            yield FirewallRule(verdict, selector, str(exception.eroute.span))
     shields: set[int] = set()
     for position in rejecting:
         family = outcomes[position].eroute.selector.family
