@@ -60,15 +60,17 @@ _QUAD: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _NAME: Final = r"[A-Za-z0-9_.-]+"
 _NUMBER: Final = r"(?:[0-9]+|-)"
 _TABLE_ROW: Final = re.compile(
-    rf"\s*(?P<destination>{_NAME}) +(?P<gateway>{_NAME}|\*) +(?P<mask>{_QUAD}) +"
-    rf"(?P<flags>[UGHRDMAC!]+) +(?P<first>{_NUMBER}) +{_NUMBER} +{_NUMBER} +(?P<device>[^\s:]\S*)"
-    rf"(?: +{_NUMBER} +{_NUMBER} +{_NUMBER})?\s*\Z",
+    rf"\s*(?P<destination>{_NAME})[ \t]+(?P<gateway>{_NAME}|\*)[ \t]+(?P<mask>{_QUAD})[ \t]+"
+    rf"(?P<flags>[UGHRDMAC!]+)[ \t]+(?P<first>{_NUMBER})[ \t]+{_NUMBER}[ \t]+{_NUMBER}"
+    rf"[ \t]+(?P<device>[^\s:]\S*)"
+    rf"(?:[ \t]+{_NUMBER}[ \t]+{_NUMBER}[ \t]+{_NUMBER})?\s*\Z",
     re.ASCII,
 )
 _TABLE_ROW_6: Final = re.compile(
     r"\s*(?P<destination>[0-9a-f:.]+/[0-9]{1,3}|default|\[::\]/0)"
-    r" +(?P<gateway>[0-9a-f:.]+|\*|\[::\])"
-    r" +(?P<flags>[UGHRDMACnea!]+) +(?P<first>-?[0-9]+) +[0-9]+ +[0-9]+ +(?P<device>\S+)\s*\Z",
+    r"[ \t]+(?P<gateway>[0-9a-f:.]+|\*|\[::\])"
+    r"[ \t]+(?P<flags>[UGHRDMACnea!]+)[ \t]+(?P<first>-?[0-9]+)[ \t]+[0-9]+[ \t]+[0-9]+"
+    r"[ \t]+(?P<device>\S+)\s*\Z",
     re.ASCII,
 )
 _WORDS: Final = r"(?:via|dev|proto|scope|src|metric|table|nexthop|error|mtu|advmss|onlink|tos)"
@@ -84,7 +86,7 @@ _RULE: Final = re.compile(
     r"\s*(?P<priority>[0-9]{1,10}):\s+(?P<rest>(?:not +)?from .*)\Z", re.ASCII
 )
 _COLUMNS: Final = re.compile(
-    r"\s*(?:Destination +(?:Gateway|Next Hop) .*(?:Flags?|Iface|If)\b.*"
+    r"\s*(?:Destination[ \t]+(?:Gateway|Next Hop)[ \t].*(?:Flags?|Iface|If)\b.*"
     r"|Kernel (?:IP|IPv6) routing table.*)\Z"
 )
 _CACHE: Final = re.compile(r"\s+cache\b.*\Z")
@@ -188,7 +190,7 @@ def is_cache_line(line: str) -> bool:
 
 def has_metric_column(heading: str) -> bool:
     """Whether the columns under this heading of net-tools have the metric in the fifth place."""
-    return " Met" in heading
+    return re.search(r"\sMet", heading) is not None
 
 
 def read_route(
