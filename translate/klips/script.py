@@ -348,6 +348,11 @@ class _Player:
         reading.addresses = self.network.addresses
         reading.routes = self.network.routes
         reading.rules = self.network.rules
-        reading.accounted = {name: n for name, n in self.counts.items() if n}
+        counts = self.counts | {
+            "route": len(self.network.routes),
+            "rule": len(self.network.rules),
+            "address": len(self.network.addresses),
+        }
+        reading.accounted = {name: n for name, n in counts.items() if n}
         reading.refused = dict(self.refused)
         return reading
