@@ -249,12 +249,12 @@ def _routes(reading: Reading, others: Sequence[Reading]) -> tuple[tuple[Route, .
     """The routes that hold, and whether a kernel printed all of them and all could be read.
 
     For each table of a family one source: what a kernel printed outweighs what a script added, the
-    chosen reading outweighs others, of them the one with most routes (``netstat`` leaves some out
-    that ``ip route`` shows), then the last.
+    chosen reading outweighs others, of them the one that tells most (``netstat`` leaves out
+    kinds and sources that ``ip route`` shows), then the last.
     """
     ranked = sorted(
         [*reversed(others), reading],
-        key=lambda source: (source.standing, source is not reading, -len(source.routes)),
+        key=lambda source: (source.standing, source is not reading, -_told(source.routes)),
     )
     chosen: dict[tuple[int, str], Reading] = {}
     for source in ranked:
@@ -271,6 +271,10 @@ def _routes(reading: Reading, others: Sequence[Reading]) -> tuple[tuple[Route, .
         source.standing is Standing.TABLE and not source.refused.get("route") for source in used
     )
     return tuple(routes), bool(used) and printed
+
+
+def _told(routes: Iterable[Route]) -> int:
+    return sum(1 + bool(route.source) + bool(route.origin) for route in routes)
 
 
 def _with_groups(eroutes: Iterable[Eroute], groups: Sequence[Group]) -> tuple[Eroute, ...]:
