@@ -9,17 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eroute_translate.diagnostics import Collector, Severity, Span, render_text
-from eroute_translate.klips.command import (
-    FLAGS,
-    VALUES,
-    Action,
-    ErouteCommand,
-    Word,
-    format_eroute_command,
-    parse_eroute_command,
-)
+from eroute_translate.klips.command import format_eroute_command, parse_eroute_command
 from eroute_translate.klips.eroute import Eroute, Form
+from eroute_translate.klips.eroute_options import FLAGS, VALUES, Action, ErouteCommand
 from eroute_translate.klips.said import PASSTHROUGH4, PASSTHROUGH6, SHUNTS, Said
+from eroute_translate.klips.words import Word
 from eroute_translate.net import MASK_OF_LENGTH, WIDTH, Prefix, Selector
 
 SPAN = Span("<command line>", 1)

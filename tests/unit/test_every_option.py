@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips import command as eroute_command
+from eroute_translate.klips import eroute_options
 from eroute_translate.klips.association import Association
 from eroute_translate.klips.eroute import Eroute, format_eroute
 from eroute_translate.klips.reading import Reading
@@ -267,7 +267,7 @@ def test_no_option_is_without_a_case(tool: str) -> None:
 
 def test_the_readers_know_these_options_and_no_others() -> None:
     known = {
-        "eroute": {*eroute_command.FLAGS, *eroute_command.VALUES},
+        "eroute": {*eroute_options.FLAGS, *eroute_options.VALUES},
         **{g.tool: {*g.flags, *g.values} for g in (SPI, SPIGRP, TNCFG, KLIPSDEBUG)},
     }
     assert known == {tool: set(options.split()) for tool, options in OPTIONS.items()}

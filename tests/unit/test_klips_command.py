@@ -5,18 +5,11 @@ from __future__ import annotations
 import pytest
 
 from eroute_translate.diagnostics import Collector, Diagnostic, Severity, Span, render_text
-from eroute_translate.klips.command import (
-    ACTIONS,
-    FLAGS,
-    VALUES,
-    Action,
-    ErouteCommand,
-    Word,
-    format_eroute_command,
-    parse_eroute_command,
-)
+from eroute_translate.klips.command import format_eroute_command, parse_eroute_command
 from eroute_translate.klips.eroute import Eroute
+from eroute_translate.klips.eroute_options import ACTIONS, FLAGS, VALUES, Action, ErouteCommand
 from eroute_translate.klips.said import PASSTHROUGH4, PASSTHROUGH6, SHUNTS, Said
+from eroute_translate.klips.words import Word
 from eroute_translate.net import Prefix, Selector, parse_prefix
 
 PLACE = "<command line>"

@@ -9,7 +9,6 @@ import pytest
 
 from eroute_translate.diagnostics import Collector, Severity, Span
 from eroute_translate.klips.association import Association, Encapsulation, Lifetime, Lifetimes
-from eroute_translate.klips.command import Word
 from eroute_translate.klips.said import format_said
 from eroute_translate.klips.small_commands import (
     DEBUG_FLAGS,
@@ -18,6 +17,7 @@ from eroute_translate.klips.small_commands import (
     parse_tncfg_command,
 )
 from eroute_translate.klips.spi_command import GRAMMAR, parse_spi_command
+from eroute_translate.klips.words import Word
 
 PLACE = Span("script", 1)
 KEY3DES, KEYMD5, KEYSHA = "0x" + "0123456789abcdef" * 3, "0x" + "0f" * 16, "0x" + "0e" * 20

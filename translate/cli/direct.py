@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
-from ..klips.command import Action, ErouteCommand, Word, parse_eroute_command
+from ..klips.command import parse_eroute_command
 from ..klips.eroute import Eroute
+from ..klips.eroute_options import Action, ErouteCommand
 from ..klips.host import KlipsHost
 from ..klips.lookup import KEY_BITS, row_of
 from ..klips.said import SA_INT, SHUNTS
+from ..klips.words import Word
 from ..mapping.model import POLICIES_PER_PLACE, Options
 from ..mapping.translation import translate
 from ..net import WIDTH

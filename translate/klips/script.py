@@ -15,8 +15,9 @@ from typing import Final
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from .association import Association, Group
 from .capture import clean_lines
-from .command import Action, ErouteCommand, Word, parse_eroute_command
+from .command import parse_eroute_command
 from .eroute import Eroute
+from .eroute_options import Action, ErouteCommand
 from .interface import Attachment
 from .lookup import row_of
 from .network_commands import COMMANDS, Network
@@ -26,6 +27,7 @@ from .shell import ShellMissingError, SimpleCommand, read_shell
 from .small_commands import parse_klipsdebug_command, parse_spigrp_command, parse_tncfg_command
 from .spi_command import parse_spi_command
 from .table import Listing, UnreadRow
+from .words import Word
 
 TOOLS: Final = ("eroute", "spi", "spigrp", "tncfg", "klipsdebug")
 _OPAQUE: Final = ("eval", ".", "source")

@@ -10,8 +10,8 @@ from ..diagnostics import Collector, Diagnostic, Severity
 from ..net import Prefix, parse_protocol
 from .address import host, parse_klips_address, parse_subnet
 from .association import Address
-from .command import SERVICES
 from .connection import Connection, Setting
+from .services import SERVICES
 
 UNKNOWN_PEERS: Final = frozenset(
     {"%any", "%any4", "%any6", "0.0.0.0", "::", "%opportunistic"}  # noqa: S104 - as written there

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Span
 from .address import parse_klips_address
-from .command import Word
 from .said import PREFIXES, SA_INT, Said, parse_said
 from .tool_options import (
     Given,
@@ -19,6 +18,7 @@ from .tool_options import (
     read_options,
     tell,
 )
+from .words import Word
 
 SPIGRP: Final = Grammar("spigrp", ("said", "debug", "help", "version"), ("label", "optionsfrom"))
 TNCFG: Final = Grammar(

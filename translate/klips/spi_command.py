@@ -18,7 +18,6 @@ from .association import (
     Lifetime,
     Lifetimes,
 )
-from .command import Word
 from .key import parse_key
 from .said import PREFIXES, SA_AH, SA_COMP, SA_ESP, SA_INT, SA_IPIP, Said, parse_said
 from .tool_options import (
@@ -31,6 +30,7 @@ from .tool_options import (
     read_options,
     tell,
 )
+from .words import Word
 
 ACTIONS: Final = ("ah", "esp", "comp", "ip4", "ip6", "del", "clear")
 

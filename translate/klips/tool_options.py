@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
-from .command import Word
 from .key import without_keys
+from .words import Word
 
 HIDDEN: Final = "…"
 """What stands in an excerpt for a key."""
