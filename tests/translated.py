@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips.host import KlipsHost, host_of_listings
+from eroute_translate.klips.assembly import host_of_listings
+from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.table import read_listings
 from eroute_translate.mapping.model import Inbound, Options, Outcome, TemplateBy
 from eroute_translate.mapping.translation import Translation, translate

@@ -13,7 +13,8 @@ import pytest
 
 from eroute_translate.cli import main
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips.host import KlipsHost, host_of_readings
+from eroute_translate.klips.assembly import host_of_readings
+from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.source import read_source
 from eroute_translate.net import format_address
 from tests.golden.reading import HERE, Json, golden

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from eroute_translate.diagnostics import Collector
+from eroute_translate.klips.assembly import host_of_readings
 from eroute_translate.klips.conf import read_conf
 from eroute_translate.klips.configuration import reading_of_configuration
-from eroute_translate.klips.host import host_of_readings
 from eroute_translate.klips.script import read_script
 from eroute_translate.klips.source import read_source
 from eroute_translate.klips.tree import read_archive, read_tree

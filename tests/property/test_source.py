@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eroute_translate.diagnostics import Collector, Severity
-from eroute_translate.klips.host import host_of_readings
+from eroute_translate.klips.assembly import host_of_readings
 from eroute_translate.klips.reading import Reading
 from eroute_translate.klips.source import read_source
 from eroute_translate.klips.tree import read_archive

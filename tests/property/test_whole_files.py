@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from eroute_translate.diagnostics import Collector, Severity
+from eroute_translate.klips.assembly import host_of_readings
 from eroute_translate.klips.conf import read_conf
 from eroute_translate.klips.configuration import reading_of_configuration
-from eroute_translate.klips.host import KlipsHost, host_of_readings
+from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.kind_of_text import TextKind, kind_of_text
 from eroute_translate.klips.reading import Reading
 from eroute_translate.klips.script import read_script

@@ -26,7 +26,7 @@ from eroute_translate import cli
 from eroute_translate.cli.options import build_parser
 from eroute_translate.codes import TITLES
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips.host import host_of_listings
+from eroute_translate.klips.assembly import host_of_listings
 from eroute_translate.klips.table import read_listings
 from eroute_translate.mapping.model import Options, Rule
 from eroute_translate.mapping.translation import translate

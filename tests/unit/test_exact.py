@@ -10,7 +10,8 @@ from eroute_translate.cubes import point_of
 from eroute_translate.diagnostics import Collector
 from eroute_translate.equivalence.compare import prove
 from eroute_translate.equivalence.exact import translate_exactly, widest
-from eroute_translate.klips.host import KlipsHost, host_of_readings
+from eroute_translate.klips.assembly import host_of_readings
+from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.lookup import packet_of_key
 from eroute_translate.klips.regions import table_of
 from eroute_translate.klips.script import read_script

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eroute_translate.diagnostics import Collector, Diagnostic, Severity
-from eroute_translate.klips.host import KlipsHost, host_of_listings
+from eroute_translate.klips.assembly import host_of_listings
+from eroute_translate.klips.host import KlipsHost
 from tests.unit.klips_text import read, row
 
 HEADING = "root@gw:~# ipsec eroute\n"

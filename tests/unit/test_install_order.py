@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips.host import host_of_listings
+from eroute_translate.klips.assembly import host_of_listings
 from eroute_translate.klips.table import read_listings
 from eroute_translate.mapping.model import Options
 from eroute_translate.mapping.translation import translate

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips.host import KlipsHost, host_of_readings
+from eroute_translate.klips.assembly import host_of_readings
+from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.margin import without_margin, without_numbering
 from eroute_translate.klips.source import read_source
 

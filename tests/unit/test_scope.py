@@ -6,7 +6,8 @@ import pytest
 
 from eroute_translate.diagnostics import Collector
 from eroute_translate.equivalence.compare import prove
-from eroute_translate.klips.host import KlipsHost, host_of_readings
+from eroute_translate.klips.assembly import host_of_readings
+from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.reach import Reach
 from eroute_translate.klips.script import read_script
 from eroute_translate.klips.source import read_source

@@ -13,7 +13,8 @@ import pytest
 from eroute_translate.cli import main
 from eroute_translate.diagnostics import Collector, Diagnostic, Severity
 from eroute_translate.klips import tree
-from eroute_translate.klips.host import KlipsHost, host_of_readings
+from eroute_translate.klips.assembly import host_of_readings
+from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.reading import Reading
 from eroute_translate.klips.source import read_source
 from eroute_translate.klips.tree import read_archive, read_tree

@@ -9,10 +9,11 @@ from io import BytesIO
 from pathlib import Path
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..klips.assembly import host_of_readings
 from ..klips.association import Address
 from ..klips.conf import read_conf
 from ..klips.configuration import reading_of_configuration
-from ..klips.host import KlipsHost, host_of_readings
+from ..klips.host import KlipsHost
 from ..klips.kind_of_text import TextKind, kind_of_text
 from ..klips.policy_groups import GroupMember, read_policy_group
 from ..klips.reading import Reading

@@ -25,7 +25,7 @@ class Standing(IntEnum):
 
 @dataclass(slots=True)
 class Reading:
-    """Gathered by a reader; :func:`.host.host_of_readings` puts readings together.
+    """Gathered by a reader; :func:`.assembly.host_of_readings` puts readings together.
 
     ``listing`` holds the eroutes; with ``insertion_known`` they stand in the order of their
     commands.  ``version`` is the line of ``ipsec_version``.  ``parameters`` are the sysctls of

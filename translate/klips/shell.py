@@ -9,14 +9,15 @@ fail.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..diagnostics import Span
+from .shell_conditions import OPERATORS, decide, is_condition_of, is_test
+from .shell_words import Words
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -93,27 +94,16 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     return walker.script
 
 
-_Field = tuple[str | None, bool]
-"""Text, and whether it was quoted."""
-
-_EXPANSION: Final = re.compile(
-    r"\$\{(#?)([A-Za-z_]\w*|[0-9]+|[@*#?])(?:(:?[-=+?]|##?|%%?)(.*))?\}\Z", re.DOTALL
-)
-_NAME: Final = re.compile(r"[0-9]|[A-Za-z_][A-Za-z0-9_]*")
-_BLANKS: Final = re.compile(r"[ \t\n]+")
 _DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
 _DOUBTFUL_TEST: Final = "a condition that only a running shell can decide"
 
 
-class _Walker:
+class _Walker(Words):
     """Holds variables, functions and positional parameters while the tree is walked."""
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
-        self.file = file
-        self.variables: dict[str, str | None] = variables
+        super().__init__(file, variables)
         self.functions: dict[str, Node] = {}
-        self.positional: list[str | None] = []
-        self.positional_known = False
         self.doubt = ""
         self.depth = 0
         self.script = Script()
@@ -138,11 +128,6 @@ class _Walker:
             "function_definition": self._function,
             "unset_command": self._unset,
         }
-
-    def span(self, node: Node) -> Span:
-        row, column = node.start_point
-        end_row, end_column = node.end_point
-        return Span(self.file, row + 1, column + 1, end_column + 1 if end_row == row else 0)
 
     def errors(self, root: Node) -> None:
         """Every place that the grammar could not read."""
@@ -187,7 +172,7 @@ class _Walker:
         left, right = node.named_children[0], node.named_children[-1]
         sign = next((c.type for c in node.children if c.type in ("&&", "||")), ";")
         verdict = self._condition(left)
-        if verdict is None and _is_test(left):
+        if verdict is None and is_test(left):
             with_doubt = self.doubt
             self.doubt = self.doubt or _DOUBTFUL_TEST
             self.statement(right)
@@ -212,13 +197,13 @@ class _Walker:
                 return None
             return (left and right) if both else (left or right)
         if node.type == "command":
-            words = [text for text, _ in self._fields_of_command(node)]
+            words = [text for text, _ in self.fields_of_command(node)]
             if words[:1] == ["true"] or words[:1] == [":"]:
                 return True
             if words[:1] == ["false"]:
                 return False
             if words[:1] == ["test"]:
-                return _decide(words[1:])
+                return decide(words[1:])
             self.statement(node)
             return None
         self.statement(node)
@@ -231,7 +216,7 @@ class _Walker:
         if node.type == "parenthesized_expression":
             return self._expression(node.named_children[0])
         operator = next(
-            (c.text.decode() for c in node.children if c.text and c.type in _OPERATORS), ""
+            (c.text.decode() for c in node.children if c.text and c.type in OPERATORS), ""
         )
         operands = [c for c in node.named_children if c.type != "test_operator"]
         if node.type == "unary_expression":
@@ -240,7 +225,7 @@ class _Walker:
                 return None if inner is None else not inner
             sign = node.child_by_field_name("operator")
             word = "" if sign is None or sign.text is None else sign.text.decode()
-            return _decide([word, *(self._joined(c) for c in operands)])
+            return decide([word, *(self.joined(c) for c in operands)])
         if node.type == "binary_expression" and len(operands) == 2:
             if operator in ("&&", "||", "-a", "-o"):
                 left, right = (self._expression(c) for c in operands)
@@ -249,8 +234,8 @@ class _Walker:
                 return (left and right) if operator in ("&&", "-a") else (left or right)
             sign = node.child_by_field_name("operator")
             word = operator or ("" if sign is None or sign.text is None else sign.text.decode())
-            return _decide([self._joined(operands[0]), word, self._joined(operands[1])])
-        return _decide([self._joined(node)])
+            return decide([self.joined(operands[0]), word, self.joined(operands[1])])
+        return decide([self.joined(node)])
 
     def _if(self, node: Node) -> None:
         conditions = node.children_by_field_name("condition")
@@ -284,7 +269,7 @@ class _Walker:
                 for child in first.named_children:
                     self.statement(child) if verdict is False else self._doubtful(child)
             else:
-                tests = [c for c in first.named_children if _is_condition_of(first, c)]
+                tests = [c for c in first.named_children if is_condition_of(first, c)]
                 truth: bool | None = None
                 for test in tests:
                     truth = self._condition(test)
@@ -339,7 +324,7 @@ class _Walker:
 
     def _case(self, node: Node) -> None:
         subject = node.child_by_field_name("value")
-        text = None if subject is None else self._joined(subject)
+        text = None if subject is None else self.joined(subject)
         items = [child for child in node.named_children if child.type == "case_item"]
         if text is None:
             held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
@@ -357,7 +342,7 @@ class _Walker:
                 return
 
     def _fits(self, text: str, pattern: Node) -> bool:
-        wanted = self._joined(pattern)
+        wanted = self.joined(pattern)
         return wanted is not None and fnmatchcase(text, wanted)
 
     def _function(self, node: Node) -> None:
@@ -379,7 +364,7 @@ class _Walker:
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name is None or name.text is None:
             return
-        text = "" if value is None else self._joined(value)
+        text = "" if value is None else self.joined(value)
         word = name.text.decode("utf-8", "replace")
         if any(child.type == "+=" for child in node.children):
             before = self.variables.get(word, "")
@@ -388,39 +373,8 @@ class _Walker:
 
     # -- commands
 
-    def _fields_of_command(self, node: Node) -> list[tuple[str | None, Span]]:
-        found: list[tuple[str | None, Span]] = []
-        words: list[list[Node]] = []
-        for child in node.named_children:
-            if child.type in ("variable_assignment", "file_redirect", "comment"):
-                continue
-            # The grammar parts $1@$2 before its last digit: what touches is one word.
-            if words and words[-1][-1].end_byte == child.start_byte:
-                words[-1].append(child)
-            else:
-                words.append([child])
-        for parts in words:
-            span = self.span(parts[0])
-            if len(parts) > 1:
-                span = span._replace(end_column=self.span(parts[-1]).end_column)
-            found.extend((text, span) for text, _ in self._split(self._touching(parts)))
-        return found
-
-    def _touching(self, parts: Sequence[Node]) -> list[_Field]:
-        """The fields of nodes that stand without a blank between them."""
-        fields: list[_Field] = []
-        for place, part in enumerate(parts):
-            raw = part.text.decode("utf-8", "replace") if part.text else ""
-            if place and (parts[place - 1].text or b"").endswith(b"$"):
-                match = _NAME.match(raw)
-                if match is not None:
-                    fields += [*self._expand(match[0]), (_unescape(raw[match.end() :]), False)]
-                    continue
-            fields += self._fields(part)
-        return fields
-
     def _command(self, node: Node) -> None:
-        fields = self._fields_of_command(node)
+        fields = self.fields_of_command(node)
         if not fields:
             for child in node.named_children:
                 if child.type == "variable_assignment":
@@ -459,207 +413,3 @@ class _Walker:
         finally:
             self.depth -= 1
             self.positional, self.positional_known = held
-
-    # -- words
-
-    def _joined(self, node: Node) -> str | None:
-        """A word in a place where it is not split."""
-        texts = [text for text, _ in self._fields(node)]
-        if any(text is None for text in texts):
-            return None
-        return "".join(text for text in texts if text is not None)
-
-    def _fields(self, node: Node) -> list[_Field]:
-        """The parts of one word."""
-        raw = node.text.decode("utf-8", "replace") if node.text else ""
-        match node.type:
-            case "raw_string":
-                return [(raw[1:-1], True)]
-            case "ansi_c_string":
-                return [(None, True)]
-            case "string":
-                if raw == '"$@"':
-                    # Each parameter a word of its own, whatever is in it.
-                    return [(text, text != " ") for text, _ in self._expand("@")]
-                return [(self._string(node), True)]
-            case "concatenation" | "command_name":
-                return self._touching(node.named_children)
-            case "simple_expansion":
-                return self._expand(raw[1:])
-            case "expansion":
-                return self._expansion(raw)
-            case "command_substitution" | "process_substitution" | "arithmetic_expansion":
-                return [(None, False)]
-            case "word" | "extglob_pattern" | "regex":
-                return [(_unescape(raw), "\\" in raw)]
-            case _:
-                return [(_unescape(raw), False)]
-
-    def _string(self, node: Node) -> str | None:
-        """A string in double quotes."""
-        if node.text is None:
-            return None
-        parts: list[str] = []
-        octets, at = node.text, 1
-        for child in node.named_children:
-            if child.type == "string_content":
-                continue
-            start, end = child.start_byte - node.start_byte, child.end_byte - node.start_byte
-            parts.append(_unescape_quoted(octets[at:start].decode("utf-8", "replace")))
-            texts = [text for text, _ in self._fields(child)]
-            if any(text is None for text in texts):
-                return None
-            parts.append(" ".join(text for text in texts if text is not None))
-            at = end
-        parts.append(_unescape_quoted(octets[at:-1].decode("utf-8", "replace")))
-        return "".join(parts)
-
-    def _expand(self, name: str) -> list[_Field]:
-        if name in ("@", "*"):
-            if not self.positional_known:
-                return [(None, False)]
-            fields: list[_Field] = []
-            for place, value in enumerate(self.positional):
-                fields += [(" ", False), (value, False)] if place else [(value, False)]
-            return fields
-        if name == "#":
-            return [(str(len(self.positional)) if self.positional_known else None, False)]
-        if name[:1].isdecimal():
-            if len(name) > 1 and not name.isdecimal():
-                return [*self._expand(name[0]), (name[1:], False)]  # $2x is $2 and an x
-            place = int(name)
-            if not self.positional_known or place == 0:
-                return [(None, False)]
-            return [(self.positional[place - 1] if place <= len(self.positional) else "", False)]
-        return [(self.variables.get(name), False)]
-
-    def _expansion(self, raw: str) -> list[_Field]:
-        match = _EXPANSION.match(raw)
-        if match is None:
-            return [(None, False)]
-        length, name, operator, operand = match.groups()
-        (text, _), *more = self._expand(name) or [("", False)]
-        if more:
-            return [(text, False), *more] if not operator else [(None, False)]
-        unset = name not in self.variables and not name.isdecimal()
-        if length:
-            return [(None if text is None else str(len(text)), False)]
-        if not operator:
-            return [(text, False)]
-        given = _plain(operand or "")
-        if operator in (":-", "-", ":=", "="):
-            # A variable that nobody sets may come from outside: then only its default is known.
-            value = given if unset or (text == "" and operator.startswith(":")) else text
-            if operator.endswith("=") and unset:
-                self.variables[name] = value
-            return [(value, False)]
-        if operator in (":+", "+"):
-            return [("" if unset or not text else given, False)]
-        if operator in ("%", "%%", "#", "##") and text is not None and given is not None:
-            return [(_trimmed(text, operator, given), False)]
-        return [(text, False)]
-
-    def _split(self, fields: Sequence[_Field]) -> Iterator[_Field]:
-        """Split what was not quoted at its blanks, and join the rest to words."""
-        current: str | None = ""
-        started = False
-        for text, quoted in fields:
-            if text is None:
-                current, started = None, True
-                continue
-            if quoted or not _BLANKS.search(text):
-                if text or quoted:
-                    started = True
-                current = None if current is None else current + text
-                continue
-            pieces = _BLANKS.split(text)
-            for place, piece in enumerate(pieces):
-                if place:
-                    if started:
-                        yield current, False
-                    current, started = "", False
-                if piece:
-                    current = None if current is None else current + piece
-                    started = True
-        if started:
-            yield current, False
-
-
-_OPERATORS: Final = frozenset({"=", "==", "!=", "=~", "<", ">", "!", "&&", "||", "-a", "-o"})
-
-
-def _is_test(node: Node) -> bool:
-    """Whether a command asks something, so that not knowing the answer matters."""
-    if node.type in ("test_command", "negated_command"):
-        return True
-    if node.type == "command" and node.named_children:
-        name = node.named_children[0].text
-        return name in (b"test", b"[", b"grep", b"egrep", b"expr", b"which", b"cmp", b"pidof")
-    return node.type == "list" and _is_test(node.named_children[0])
-
-
-def _is_condition_of(clause: Node, child: Node) -> bool:
-    """Whether a child of ``elif`` stands before its ``then``."""
-    then = next((c for c in clause.children if c.type == "then"), None)
-    return then is not None and child.end_byte <= then.start_byte
-
-
-def _decide(words: Sequence[str | None]) -> bool | None:
-    """``test`` on known words (test(1)); ``None`` for what asks the system or is not known."""
-    if any(word is None for word in words):
-        return None
-    known = [word for word in words if word is not None]
-    match known:
-        case ["!", *rest]:
-            inner = _decide(rest)
-            return None if inner is None else not inner
-        case [word]:
-            return bool(word)
-        case ["-n", word]:
-            return bool(word)
-        case ["-z", word]:
-            return not word
-        case [left, "=" | "==", right]:
-            return left == right
-        case [left, "!=", right]:
-            return left != right
-        case [left, "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" as sign, right]:
-            try:
-                a, b = int(left), int(right)
-            except ValueError:
-                return None
-            return {
-                "-eq": a == b,
-                "-ne": a != b,
-                "-lt": a < b,
-                "-le": a <= b,
-                "-gt": a > b,
-                "-ge": a >= b,
-            }[sign]
-    return None
-
-
-def _plain(text: str) -> str | None:
-    """The operand of an expansion, if it expands to itself."""
-    if any(sign in text for sign in "$`"):
-        return None
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1]
-    return text
-
-
-def _trimmed(text: str, operator: str, pattern: str) -> str:
-    """``${x%pattern}`` and its kin: the shortest or longest end or beginning taken away."""
-    if operator.startswith("%"):
-        cuts = range(len(text), -1, -1) if operator == "%" else range(len(text) + 1)
-        return next((text[:cut] for cut in cuts if fnmatchcase(text[cut:], pattern)), text)
-    cuts = range(len(text) + 1) if operator == "#" else range(len(text), -1, -1)
-    return next((text[cut:] for cut in cuts if fnmatchcase(text[:cut], pattern)), text)
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\(\n|.)", lambda m: "" if m[1] == "\n" else m[1], text, flags=re.DOTALL)
-
-
-def _unescape_quoted(text: str) -> str:
-    return re.sub(r"\\([$`\"\\\n])", lambda m: "" if m[1] == "\n" else m[1], text)
