@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from eroute_translate.diagnostics import Collector, Diagnostic, Span
 from eroute_translate.klips.capture import clean_lines
 from eroute_translate.klips.eroute import Eroute, Form, format_eroute
+from eroute_translate.klips.listing import Listing
 from eroute_translate.klips.said import MAGIC, Said, parse_said
-from eroute_translate.klips.table import Listing, read_listings
+from eroute_translate.klips.table import read_listings
 from eroute_translate.net import ALL_ONES, MASK_OF_LENGTH, WIDTH, Prefix, Selector
 
 NOWHERE = Span("", 0)

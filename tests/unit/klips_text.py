@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from eroute_translate.diagnostics import Collector, Diagnostic
 from eroute_translate.klips.eroute import Eroute
-from eroute_translate.klips.table import Listing, read_listings
+from eroute_translate.klips.listing import Listing
+from eroute_translate.klips.table import read_listings
 
 PEER = "tun0x1002@203.0.113.7"
 LONG_NOISE = "x" * 200

@@ -10,11 +10,11 @@ from .association import Group, merged
 from .eroute import Eroute
 from .host import KlipsHost
 from .interface import Route
+from .listing import Listing, UnreadRow
 from .reading import UNNAMED, Reading, Standing
 from .said import Said
 from .sections import same_host
 from .spigrp import chains
-from .table import Listing, UnreadRow
 
 
 def host_of_listings(

@@ -15,11 +15,11 @@ from .automatic import eroutes_of
 from .connection import Configuration, Connection, Setting
 from .eroute import Eroute, Form
 from .interface import Attachment, Route
+from .listing import Listing, UnreadRow
 from .manual_keying import is_manual, keyed
 from .policy_groups import GROUP_CONNECTIONS, GroupMember
 from .reading import Reading, Standing
 from .said import SHUNTS
-from .table import Listing, UnreadRow
 
 _PACKET_DEFAULTS = {"pass": "%pass", "reject": "%reject"}
 

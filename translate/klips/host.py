@@ -10,9 +10,9 @@ from .association import Address, Association, Group
 from .connection import Configuration
 from .eroute import Eroute
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
+from .listing import UnreadRow
 from .reach import Reach, best_routes, is_virtual, reach_of
 from .said import Said
-from .table import UnreadRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def without_numbering(lines: list[str]) -> list[str]:
     Packet counts may happen to go up by one, so that rows alone are left as they are.
     """
     first = _NUMBER.match(lines[0]) if lines else None
-    if first is None or all(_COUNTED_ROW.match(line) for line in lines if line.strip()):
+    if first is None:
         return lines
     start = int(first[1])
     cut = []
@@ -79,7 +79,8 @@ def without_numbering(lines: list[str]) -> list[str]:
             cut.append(line)
         else:
             cut.append(line[match.end() :])
-    return cut
+    rows_alone = all(_COUNTED_ROW.match(line) for line in lines if line.strip())
+    return lines if rows_alone else cut
 
 
 def _dedented(lines: list[str]) -> list[str]:

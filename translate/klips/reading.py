@@ -9,7 +9,7 @@ from typing import Final
 from .association import Association, Group
 from .connection import Configuration
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
-from .table import Listing
+from .listing import Listing
 
 UNNAMED: Final = "#"
 """Stands in the name that a second host of a file gets when no line names it: ``barfs.txt#2``."""

@@ -11,10 +11,11 @@ import re
 from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
-from ..net import ALL_ONES, LENGTH_OF_MASK, MASK_OF_LENGTH, WIDTH, Prefix, Selector
-from .address import parse_ipv6, parse_printed_address, parse_printed_mask
-from .eroute import SOURCE_BYTE_8, Eroute, Form
-from .said import Said, parse_printed_said, parse_said
+from ..net import LENGTH_OF_MASK, Prefix, Selector
+from .eroute import Eroute, Form
+from .row_ends import RowRefusal, read_end
+from .row_saids import Tail, read_saids
+from .said import Said
 
 SUBNET: Final = r"\[?[0-9a-fA-F:.\]]{0,50}/[0-9a-fA-F:.\]]{1,50}"
 
@@ -37,8 +38,6 @@ IDENTITIES: Final = re.compile(r"\s*\((\S*)\)\s+\((\S*)\)\s*\Z")
 
 LOOK_COUNT: Final = re.compile(r"\s*\((-?[0-9]+)\)\s*\Z")
 _GROUP_COUNT: Final = re.compile(r"-?[0-9]+\Z", re.ASCII)
-_PORT: Final = re.compile(r"[0-9]{1,10}\Z", re.ASCII)
-_BRACKETED: Final = re.compile(r"\[([0-9a-f:]+)/([0-9]{1,3})\]:([0-9]{1,5})\Z", re.ASCII)
 
 
 _COUNT_AND_MORE: Final = re.compile(r"(.*?\S\s++\(-?[0-9]+\))(\s++[^\s(].*)\Z")
@@ -52,20 +51,6 @@ class RowText(NamedTuple):
     span: Span
 
 
-class _Refusal(Exception):  # noqa: N818 - not an error of the program, caught below
-    """One part of a row cannot be read."""
-
-    def __init__(
-        self, code: str, start: int, end: int, message: str, expected: str = "", hint: str = ""
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.start = start
-        self.end = end
-        self.expected = expected
-        self.hint = hint
-
-
 def read_row(row: RowText, collector: Collector) -> Eroute | None:
     """Read one row; every part of it that cannot be read is a diagnostic of its own.
 
@@ -76,7 +61,7 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
     if match is None:
         _report_unreadable(row, collector)
         return None
-    problems: list[_Refusal] = []
+    problems: list[RowRefusal] = []
     if "->" in match["rest"] and "=>" in match["rest"]:
         _two_rows(row, match, collector)
         return None
@@ -84,12 +69,12 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
     count = _count(match, problems)
     source = destination = None
     try:
-        source = _end(match, "source")
-    except _Refusal as refusal:
+        source = read_end(match, "source")
+    except RowRefusal as refusal:
         problems.append(refusal)
     try:
-        destination = _end(match, "destination")
-    except _Refusal as refusal:
+        destination = read_end(match, "destination")
+    except RowRefusal as refusal:
         problems.append(refusal)
     tail = _split_rest(match, problems)
     # Byte 8 of an IPv6 source decides whether the SAID has a suffix, so nothing can be said
@@ -98,12 +83,12 @@ def read_row(row: RowText, collector: Collector) -> Eroute | None:
     protocol = 0
     if source is not None:
         try:
-            saids, protocol = _saids(tail, source[0])
-        except _Refusal as refusal:
+            saids, protocol = read_saids(tail, source[0])
+        except RowRefusal as refusal:
             problems.append(refusal)
     if source and destination and source[0].family != destination[0].family:
         problems.append(
-            _Refusal(
+            RowRefusal(
                 "ET104",
                 match.start("source"),
                 match.end("destination"),
@@ -124,8 +109,8 @@ def _assemble(
     destination: tuple[Prefix, int] | None,
     saids: tuple[Said, ...],
     protocol: int,
-    tail: _Tail,
-    problems: list[_Refusal],
+    tail: Tail,
+    problems: list[RowRefusal],
 ) -> Eroute | None:
     fatal = [p for p in problems if p.code not in _HARMLESS]
     if source is None or destination is None or source[0].family != destination[0].family:
@@ -181,7 +166,7 @@ def _two_rows(row: RowText, match: re.Match[str], collector: Collector) -> None:
     )
 
 
-def _diagnostic(row: RowText, problem: _Refusal) -> Diagnostic:
+def _diagnostic(row: RowText, problem: RowRefusal) -> Diagnostic:
     return Diagnostic(
         problem.code,
         Severity.WARNING if problem.code in _HARMLESS else Severity.ERROR,
@@ -193,7 +178,7 @@ def _diagnostic(row: RowText, problem: _Refusal) -> Diagnostic:
     )
 
 
-def _without_tail(match: re.Match[str], problems: list[_Refusal]) -> re.Match[str]:
+def _without_tail(match: re.Match[str], problems: list[RowRefusal]) -> re.Match[str]:
     """Leave out what stands behind the count of an ``ipsec look`` row, which ends it."""
     if match["count"] is not None:
         return match
@@ -202,7 +187,7 @@ def _without_tail(match: re.Match[str], problems: list[_Refusal]) -> re.Match[st
         return match
     end = match.start("rest") + more.end(1)
     problems.append(
-        _Refusal(
+        RowRefusal(
             "ET117",
             end + len(more[2]) - len(more[2].lstrip()),
             len(match.string.rstrip()),
@@ -213,18 +198,18 @@ def _without_tail(match: re.Match[str], problems: list[_Refusal]) -> re.Match[st
     return ROW.match(match.string[:end]) or match
 
 
-def _count(match: re.Match[str], problems: list[_Refusal]) -> int | None:
+def _count(match: re.Match[str], problems: list[RowRefusal]) -> int | None:
     text = match["count"]
     return None if text is None else _in_32_bits(text, match.start("count"), problems)
 
 
-def _in_32_bits(text: str, start: int, problems: list[_Refusal]) -> int:
+def _in_32_bits(text: str, start: int, problems: list[RowRefusal]) -> int:
     """A packet count as it was before it was printed with a sign."""
     count = int(text[:40])
     if -(1 << 31) <= count < 1 << 32:
         return count & 0xFFFFFFFF
     problems.append(
-        _Refusal(
+        RowRefusal(
             "ET116",
             start,
             start + len(text),
@@ -236,17 +221,7 @@ def _in_32_bits(text: str, start: int, problems: list[_Refusal]) -> int:
     return 0
 
 
-class _Tail(NamedTuple):
-    """What stands after ``=>``."""
-
-    words: list[tuple[str, int]]
-    identities: tuple[str, str] | None
-    look_count: int | None
-    start: int
-    end: int
-
-
-def _split_rest(match: re.Match[str], problems: list[_Refusal]) -> _Tail:
+def _split_rest(match: re.Match[str], problems: list[RowRefusal]) -> Tail:
     """Cut identities or the count of ``ipsec look`` off the SAIDs."""
     rest = match["rest"]
     offset = match.start("rest")
@@ -268,7 +243,7 @@ def _split_rest(match: re.Match[str], problems: list[_Refusal]) -> _Tail:
     elif groups:
         identities = (groups[0], "")
     words = [(m[0], offset + m.start()) for m in re.finditer(r"\S+", rest[:end])]
-    return _Tail(words, identities, look_count, offset, offset + end)
+    return Tail(words, identities, look_count, offset, offset + end)
 
 
 def _last_group(rest: str, end: int) -> int | None:
@@ -277,236 +252,6 @@ def _last_group(rest: str, end: int) -> int | None:
     if not words or not words[-1].endswith(")") or "(" not in words[-1]:
         return None
     return len(rest[:end].rstrip()) - len(words[-1]) + words[-1].index("(")
-
-
-def _end(match: re.Match[str], name: str) -> tuple[Prefix, int]:
-    """Read one end: a subnet with an optional port.  Raises :class:`_Refusal`."""
-    text, start = match[name], match.start(name)
-    end = start + len(text)
-    if "]" in text or "[" in text:
-        return _bracketed(text, start)
-    address, slash, tail = text.partition("/")
-    if not slash:
-        damaged = not text and ":" in match["source"]
-        raise _Refusal(
-            "ET112" if damaged else "ET102",
-            start,
-            max(end, start + 1),
-            f"the {name} has no mask" if text else f"the {name} is missing",
-            "ADDRESS/BITS",
-            "an IPv6 row with a destination port is printed like this; "
-            "take the eroute from the script or the configuration that made it"
-            if damaged
-            else "",
-        )
-    family = 6 if ":" in address else 4
-    mask_text, colon, port_text = tail, "", ""
-    if family == 4 or _decimal_head(tail):
-        mask_text, colon, port_text = tail.partition(":")
-    try:
-        value = parse_printed_address(address)[1] if family == 4 else _ipv6(address)
-    except ValueError as error:
-        raise _bad_address(family, name, text, start, str(error)) from None
-    mask = _mask(family, mask_text, name, start + len(address) + 1)
-    port = 0
-    if colon:
-        if not _PORT.match(port_text) or int(port_text) > 65535:
-            raise _Refusal(
-                "ET105", end - len(port_text), end, f"{port_text!r} is not a port", "0 to 65535"
-            )
-        port = int(port_text)
-    prefix = Prefix(family, value, mask)
-    if family == 6:
-        _check_ipv6(prefix, name, start, end)
-    return prefix, port
-
-
-def _bad_address(family: int, name: str, text: str, start: int, reason: str) -> _Refusal:
-    if family == 6 or ":" in text.partition("/")[0]:
-        return _Refusal(
-            "ET112",
-            start,
-            start + len(text),
-            f"the {name} is not an IPv6 subnet: {reason}",
-            "ADDRESS/BITS",
-            "KLIPS damages IPv6 rows that have ports when it prints them; take this eroute from "
-            "the script or the configuration that made it",
-        )
-    return _Refusal(
-        "ET102",
-        start,
-        start + len(text),
-        f"the {name} is not an IPv4 subnet: {reason}",
-        "A.B.C.D/BITS",
-        "check the row for a cut or a typing error",
-    )
-
-
-def _decimal_head(tail: str) -> bool:
-    """Whether an IPv6 mask text is ``BITS:PORT``, not a mask in colons."""
-    head, colon, port = tail.partition(":")
-    return bool(colon) and head.isdecimal() and ":" not in port and int(head[:4]) <= 128
-
-
-def _ipv6(text: str) -> int:
-    """An IPv6 address; the manual page's own ``0:0`` for ``::`` is taken as it is meant."""
-    return 0 if text == "0:0" else parse_ipv6(text)
-
-
-def _mask(family: int, text: str, name: str, start: int) -> int:
-    try:
-        return parse_printed_mask(text, family)
-    except ValueError:
-        raise _Refusal(
-            "ET102",
-            start,
-            max(start + len(text), start + 1),
-            f"{text!r} is not a mask of the {name}",
-            f"0 to {WIDTH[family]}, or a mask",
-        ) from None
-
-
-def _check_ipv6(prefix: Prefix, name: str, start: int, end: int) -> None:
-    """Refuse what the kernel's printer hides (goodmask.c:mask6tobits stops at the first hole)."""
-    length = prefix.length
-    if length is None or not prefix.has_host_bits:
-        return
-    raise _Refusal(
-        "ET112",
-        start,
-        end,
-        f"the {name} has address bits outside /{length}: KLIPS printed only the head of its mask",
-        "an address that ends where its mask ends",
-        "an IPv6 eroute with a protocol was corrupt in the kernel itself; take it from the script"
-        " or the configuration that made it",
-    )
-
-
-def _bracketed(text: str, start: int) -> tuple[Prefix, int]:
-    """``[ADDRESS/BITS]:PORT``, of which the kernel overwrites the last digit of BITS.
-
-    So ``/7]`` may be /70 to /79.  Read only if one length fits the address.
-    """
-    end = start + len(text)
-    match = _BRACKETED.match(text)
-    damaged = _Refusal(
-        "ET112",
-        start,
-        end,
-        "KLIPS overwrote part of this IPv6 subnet when it printed the port",
-        "[ADDRESS/BITS]:PORT with all digits",
-        "take this eroute from the script or the configuration that made it",
-    )
-    if match is None:
-        raise damaged
-    try:
-        address = parse_ipv6(match[1])
-    except ValueError:
-        raise damaged from None
-    printed, port = int(match[2]), int(match[3])
-    lengths = [n for n in (printed, *range(printed * 10, printed * 10 + 10)) if n <= WIDTH[6]]
-    fitting = {n for n in lengths if not address & (ALL_ONES[6] ^ MASK_OF_LENGTH[6][n])}
-    if len(fitting) != 1 or port > 65535:
-        raise damaged
-    return Prefix(6, address, MASK_OF_LENGTH[6][fitting.pop()]), port
-
-
-def _saids(tail: _Tail, source: Prefix) -> tuple[tuple[Said, ...], int]:
-    """Read the SAIDs and the protocol behind the last one.  Raises :class:`_Refusal`."""
-    if not tail.words:
-        raise _Refusal(
-            "ET106",
-            tail.start,
-            tail.start + 1,
-            "the SAID is missing",
-            "a SAID after =>",
-            "take the table again, whole",
-        )
-    saids = []
-    protocol = 0
-    for index, (word, start) in enumerate(tail.words):
-        last = index == len(tail.words) - 1
-        body, suffix = _split_suffix(word, source, start) if last else (word, "")
-        if suffix and source.family == 4:
-            if int(suffix) > 255:
-                raise _Refusal(
-                    "ET105",
-                    start + len(body) + 1,
-                    start + len(word),
-                    f"protocol {suffix} is above 255",
-                    "0 to 255",
-                )
-            protocol = int(suffix)
-        saids.append(_said(body, start))
-    return tuple(saids), protocol
-
-
-def _said(text: str, start: int) -> Said:
-    try:
-        return parse_printed_said(text)
-    except ValueError as error:
-        raise _Refusal(
-            "ET103",
-            start,
-            start + len(text),
-            str(error),
-            "PROTOCOL0xSPI@ADDRESS or a magic SAID",
-            "the row is cut, was edited, or its SPI was taken out of the capture",
-        ) from None
-
-
-_V4_SUFFIX: Final = re.compile(r"(.*[^:]):([0-9]{1,4})\Z", re.ASCII)
-
-
-def _split_suffix(word: str, source: Prefix, start: int) -> tuple[str, str]:
-    """Part a SAID from the protocol glued to it.
-
-    With an IPv6 edst the two collide (``…@2001:db8::1:6``).  The kernel prints byte 8 of an IPv6
-    source there, and nothing when it is 0: that byte tells (facts in docs/klips.md).
-    """
-    if source.family == 6:
-        byte = source.address >> SOURCE_BYTE_8 & 0xFF
-        tail = f":{byte}"
-        if byte and word.endswith(tail):
-            return word[: -len(tail)], str(byte)
-        if byte:
-            raise _Refusal(
-                "ET112",
-                start,
-                start + len(word),
-                f"KLIPS prints :{byte} behind the SAID of this source, and it is not there",
-                f"SAID:{byte}",
-                "the row was edited or is cut",
-            )
-        zero = word.endswith(":0") and word.startswith(("%", "ah.", "esp.", "tun.", "comp."))
-        return (word[:-2], "") if zero else (word, "")
-    if "@" in word and ":" in word.partition("@")[2].partition(":")[2]:
-        # A 6-in-4 SAID: the address has colons of its own, and only an IPv4 row has a suffix.
-        return _split_six_in_four(word, start)
-    match = _V4_SUFFIX.match(word)
-    return (match[1], match[2]) if match else (word, "")
-
-
-def _split_six_in_four(word: str, start: int) -> tuple[str, str]:
-    """An IPv4 eroute through an IPv6 tunnel: refuse when the suffix cannot be told apart."""
-    readings = []
-    match = _V4_SUFFIX.match(word)
-    for body, suffix in ((word, ""), (match[1], match[2]) if match else ("", "")):
-        try:
-            parse_said(body)
-        except ValueError:
-            continue
-        readings.append((body, suffix))
-    if len(readings) > 1:
-        raise _Refusal(
-            "ET112",
-            start,
-            start + len(word),
-            "the end of this SAID can be read as part of the address or as a protocol",
-            "an address that stands alone",
-            "take this eroute from the script or the configuration that made it",
-        )
-    return readings[0] if readings else (word, "")
 
 
 def refuse(eroute: Eroute, code: str) -> Eroute:

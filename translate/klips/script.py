@@ -19,6 +19,7 @@ from .command import parse_eroute_command
 from .eroute import Eroute
 from .eroute_options import Action, ErouteCommand
 from .interface import Attachment
+from .listing import Listing, UnreadRow
 from .lookup import row_of
 from .network_commands import COMMANDS, Network
 from .reading import Reading, Standing
@@ -26,7 +27,6 @@ from .said import SA_IPIP, Said
 from .shell import ShellMissingError, SimpleCommand, read_shell
 from .small_commands import parse_klipsdebug_command, parse_spigrp_command, parse_tncfg_command
 from .spi_command import parse_spi_command
-from .table import Listing, UnreadRow
 from .words import Word
 
 TOOLS: Final = ("eroute", "spi", "spigrp", "tncfg", "klipsdebug")

@@ -18,6 +18,7 @@ from .addresses import belongs_to_block, device_of_head, looks_like_address, rea
 from .association import Association, Group
 from .capture import clean_lines
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
+from .listing import Listing
 from .noise import Noise
 from .parameters import Parameter, looks_like_parameter, read_parameter
 from .reading import UNNAMED, Reading
@@ -47,7 +48,7 @@ from .stack import (
     looks_like_xform,
     read_version,
 )
-from .table import Listing, read_tables
+from .table import read_tables
 from .tncfg import looks_like_attachment, read_attachments
 
 

@@ -7,19 +7,16 @@ diagnostic), or a line that holds no eroute (counted, with a note).
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from socket import AF_INET, inet_pton
 from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
-from ..net import MASK_OF_LENGTH, Prefix, Selector
-from .address import parse_ipv4
 from .capture import clean_lines
-from .eroute import Eroute, Form
-from .lookup import row_of
+from .eroute import Form
+from .kernel_row import KERNEL_ROW, PrefixCache, read_kernel_row
+from .listing import Listing, UnreadRow
 from .noise import Noise
+from .repeats import ascending, check_repeats
 from .row import (
     IDENTITIES,
     LOOK_COUNT,
@@ -30,51 +27,6 @@ from .row import (
     read_row,
     refuse,
 )
-from .said import MAGIC, PREFIXES, Said
-
-
-class UnreadRow(Span):
-    """The place of a row of which not even the selector could be read."""
-
-    __slots__ = ()
-
-
-@dataclass(slots=True)
-class Listing:
-    """One printed table.
-
-    ``eroutes`` in printed order; ``unread`` the rows that gave none; ``repeats`` rows that stand
-    in the table already; ``in_kernel_order`` tells
-    whether rows ascend as the kernel prints them (``ipsec look`` and ``sort`` lose that order).
-    """
-
-    file: str
-    eroutes: list[Eroute] = field(default_factory=list)
-    unread: list[UnreadRow] = field(default_factory=list)
-    repeats: list[Eroute] = field(default_factory=list)
-    in_kernel_order: bool = True
-
-    @property
-    def span(self) -> Span:
-        """The place of the first row."""
-        if self.eroutes:
-            return self.eroutes[0].span
-        return self.unread[0] if self.unread else Span(self.file, 1)
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has, readable or not."""
-        return len(self.eroutes) + len(self.unread) + len(self.repeats)
-
-
-_QUAD: Final = r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}"
-_KERNEL_ROW: Final = re.compile(
-    rf"(-?[0-9]{{1,10}}) +({_QUAD}/[0-9]{{1,2}})(?::([1-9][0-9]{{0,4}}))? +->"
-    rf" +({_QUAD}/[0-9]{{1,2}})(?::([1-9][0-9]{{0,4}}))? +=>"
-    rf" +(?:(tun|esp|ah|comp)0x([0-9a-f]{{1,8}})@({_QUAD})|(%[a-z]+))(?::([1-9][0-9]{{0,2}}))?\Z",
-    re.ASCII,
-)
-"""A sound IPv4 row exactly as /proc prints it; all other rows take the long way."""
 
 _NEW_LISTING: Final = re.compile(
     r"ipsec[ _]eroute|eroute/all|ipsec look|ipsec barf|_{10,} |^Linux (?:FreeS/WAN|Openswan)"
@@ -99,36 +51,6 @@ DISK_BLOCK: Final = 512
 """A copy that was interrupted ends at a multiple of this; a text ends there by chance alone."""
 
 _WRAPPED_LINES: Final = 4
-
-
-class _Cache(dict[str, Prefix]):
-    """Texts of IPv4 prefixes already read; a table names the same subnets again and again."""
-
-    def __missing__(self, text: str) -> Prefix:
-        address, _, length = text.partition("/")
-        try:
-            mask = _MASKS[int(length)]
-        except IndexError:
-            raise ValueError(text) from None
-        prefix = _new(Prefix, (4, _quad(address), mask))
-        self[text] = prefix
-        return prefix
-
-
-_MASKS: Final = MASK_OF_LENGTH[4]
-_new: Final = tuple.__new__
-"""Builds a NamedTuple from a tuple at half the price of calling its class."""
-
-
-def _quad(text: str) -> int:
-    """Four decimal bytes as a number; leading zeros take the long way."""
-    try:
-        return _UNPACK(inet_pton(AF_INET, text))[0]  # type: ignore[no-any-return]
-    except OSError:
-        return parse_ipv4(text)
-
-
-_UNPACK: Final = struct.Struct(">I").unpack
 
 
 def read_listings(data: bytes, name: str, collector: Collector) -> list[Listing]:
@@ -162,8 +84,8 @@ def read_tables(
     reader = _Reader(lines, name, collector, other)
     listings = [listing for listing in reader.read() if listing.rows]
     for listing in listings:
-        listing.in_kernel_order = _ascending(listing.eroutes)
-        _check_repeats(listing, collector)
+        listing.in_kernel_order = ascending(listing.eroutes)
+        check_repeats(listing, collector)
     if listings and data[-1:] not in (b"\n", b"\r") and _ends_with_row(lines, listings[-1]):
         last = listings[-1].eroutes[-1].span
         at_block = len(data) % DISK_BLOCK == 0
@@ -202,16 +124,18 @@ class _Reader:
         self.collector = collector
         self.other = other
         self.listings = [Listing(name)]
-        self.prefixes = _Cache()
+        self.prefixes = PrefixCache()
 
     def read(self) -> list[Listing]:
         index = 0
         lines, total = self.lines, len(self.lines)
-        kernel_row, quick = _KERNEL_ROW.match, self._quick
+        kernel_row, name, prefixes = KERNEL_ROW.match, self.name, self.prefixes
         while index < total:
             line = lines[index]
             match = kernel_row(line)
-            eroute = quick(match, index) if match is not None else None
+            eroute = None
+            if match is not None:
+                eroute = read_kernel_row(match, name, index, prefixes)
             if eroute is not None and index + 1 < total:
                 # A short line behind a row may be a piece of it.
                 following = lines[index + 1]
@@ -231,47 +155,6 @@ class _Reader:
         if self.listings[-1].rows:
             self.listings.append(Listing(self.name))
         return self.listings[-1]
-
-    def _quick(self, match: re.Match[str], index: int) -> Eroute | None:
-        """A sound row in one step; ``None`` sends it the long way to its diagnostic."""
-        count, source, sport, destination, dport, name, spi, edst, shunt, proto = match.groups()
-        line = index + 1
-        try:
-            if name is not None:
-                said = _new(Said, (PREFIXES[name], int(spi, 16), 4, _quad(edst), ""))
-                if not said[1] and not said[3]:
-                    return None
-            else:
-                said = MAGIC[shunt]
-            selector = _new(
-                Selector,
-                (
-                    self.prefixes[source],
-                    self.prefixes[destination],
-                    int(proto) if proto else 0,
-                    int(sport) if sport else 0,
-                    int(dport) if dport else 0,
-                ),
-            )
-        except (ValueError, KeyError):
-            return None
-        if selector[2] > 255 or selector[3] > 65535 or selector[4] > 65535:
-            return None
-        number = int(count)
-        if not -0x80000000 <= number <= 0xFFFFFFFF:
-            return None
-        return _new(
-            Eroute,
-            (
-                selector,
-                (said,),
-                _new(Span, (self.name, line, 1, match.end() + 1, line)),
-                number & 0xFFFFFFFF,
-                None,
-                "proc",
-                "",
-            ),
-        )
 
     def _slow(self, index: int) -> int:
         """Read a line that is not a plain kernel row; return the index of the next one."""
@@ -439,109 +322,3 @@ def _starts_with_said(line: str, *, single: bool) -> bool:
     words = line.split()
     saids = [word for word in words if word.startswith(("%", "(error)")) or "@" in word]
     return bool(words) and words[0] in saids and not (single and len(saids) > 1)
-
-
-def _ascending(eroutes: list[Eroute]) -> bool:
-    """Whether the rows stand in the order in which the kernel walks its tree (keys ascend)."""
-    previous: tuple[int, ...] = ()
-    last = eroutes[0] if eroutes else None
-    for eroute in eroutes:
-        if eroute[5] != Form.PROC.value:
-            return False
-        source, destination, protocol, source_port, destination_port = eroute[0]
-        key = (
-            source[0],
-            source[1] & source[2],
-            destination[1] & destination[2],
-            protocol,
-            source_port,
-            destination_port,
-        )
-        if key < previous or (key == previous and _coarse_first(last, eroute)):
-            return False
-        previous, last = key, eroute
-    return True
-
-
-def _coarse_first(one: Eroute | None, other: Eroute) -> bool:
-    """Whether the second of two rows with one key is the finer one.
-
-    The kernel puts a finer row before the head of its chain, so that only a sorted or edited
-    table has that order (but for a chain whose head was removed later).
-    """
-    if one is None:
-        return False
-    first, second = row_of(one.selector).mask, row_of(other.selector).mask
-    return first != second and first & second == first
-
-
-def _check_repeats(listing: Listing, collector: Collector) -> None:
-    """Find rows that stand twice: the kernel's restarted walk (facts in docs/klips.md), or not.
-
-    Openswan 2.6.43 to 3.0 start the walk anew at each read: what goes beyond the first page
-    never appears, and the first page appears again in the same order.
-    """
-    eroutes = listing.eroutes
-    first_at: dict[Selector, int] = {}
-    repeats: list[tuple[int, int]] = []
-    for index, eroute in enumerate(eroutes):
-        before = first_at.setdefault(eroute.selector, index)
-        if before != index:
-            repeats.append((before, index))
-    if not repeats:
-        return
-    before, index = repeats[0]
-    period = index - before
-    cyclic = all(
-        eroutes[i].selector == eroutes[i - period].selector
-        and eroutes[i].saids == eroutes[i - period].saids
-        for i in range(index, len(eroutes))
-    )
-    if cyclic and before == 0:
-        _report_cycle(listing, index, collector)
-        listing.repeats.extend(eroutes[index:])
-        del eroutes[index:]
-        return
-    doomed = set()
-    for before, index in repeats:
-        one, other = eroutes[before], eroutes[index]
-        same = one.saids == other.saids
-        chain = listing.in_kernel_order
-        collector.add(
-            Diagnostic(
-                "ET113",
-                Severity.NOTE if same or chain else Severity.ERROR,
-                "this selector stands in the table already"
-                + ("" if same else f", with {one.said} in place of {other.said}"),
-                other.span,
-                related=((one.span, "here it stands first"),),
-                hint="KLIPS always took the first of the two"
-                if chain
-                else ""
-                if same
-                else "two tables were joined, or rows were edited: keep the one that holds",
-            )
-        )
-        doomed.add(index)
-        if same or chain:
-            listing.repeats.append(other)
-        else:
-            listing.unread.append(UnreadRow(*other.span))
-    listing.eroutes = [e for i, e in enumerate(eroutes) if i not in doomed]
-
-
-def _report_cycle(listing: Listing, index: int, collector: Collector) -> None:
-    eroutes = listing.eroutes
-    collector.add(
-        Diagnostic(
-            "ET110",
-            Severity.ERROR,
-            f"the table begins anew here after {index} rows: the kernel repeats its first page"
-            " and never prints the rest, so that eroutes are missing",
-            eroutes[index].span,
-            related=((eroutes[0].span, "the same row for the first time"),),
-            hint="Openswan 2.6.43 to 3.0 print at most one page; take the eroutes from the"
-            " script or the configuration that made them, or delete eroutes that were read and"
-            " read again. If the table is complete, remove the repeated rows",
-        )
-    )
