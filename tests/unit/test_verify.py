@@ -155,6 +155,23 @@ def test_two_days_of_one_host(
     assert [side["eroute"]["line"] for side in region["sides"]] == [2, 2]
 
 
+def test_a_family_that_only_one_side_has_differs(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    six = "0          2001:db8:1::/48    -> 2001:db8:2::/48    => tun0x1002@2001:db8::7\n"
+    both = written(tmp_path / "both", TABLE + six)
+    code, document = proof(capsys, table, "--against", both)
+    assert code == 13
+    ((_, region),) = regions(document)
+    assert region["packet"]["source"] == "2001:db8:1::1"
+    code, document = proof(capsys, both, "--against", table)
+    assert code == 13
+    blocking = POLICIES + "src ::/0 dst ::/0\n\tdir out action block priority 5 ptype main\n"
+    code, document = proof(capsys, *LOCAL, table, "--against", written(tmp_path / "six", blocking))
+    assert code == 13
+    assert {d for d, _ in regions(document)} == {"out"}
+
+
 def test_two_sets_of_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = written(tmp_path / "one", POLICIES)
     same = POLICIES.replace("priority ", "priority 1")

@@ -103,7 +103,7 @@ class _Trial:
         policies = list(draft.policies())
         for family in (6, 4):
             table = table_of(self.host, family)
-            if table is None:
+            if not table.positions:
                 continue
             left = reference(self.host, table, self.options, OUT)
             right = _out_side(draft, policies, family)
