@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eroute_translate.net import MASK_OF_LENGTH, Prefix, Selector, format_prefix
-from eroute_translate.xfrm.bulk import Channel, Pacing
+from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.model import Policy, Template
+from eroute_translate.xfrm.pacing import Pacing
 from eroute_translate.xfrm.text import policy_arguments
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))

@@ -25,8 +25,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ..xfrm.decode import decode_policies
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
-from ..xfrm.wire import decode_policies
 from .plan import Change, Verb
 from .states import StateChange
 from .stored import JournalError, damaged, load, state_in, state_out, store, sync_folder

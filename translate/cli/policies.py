@@ -7,7 +7,7 @@ from typing import Final
 
 from ..diagnostics import Collector
 from ..equivalence.compare import Spd
-from ..xfrm.text import read_policies
+from ..xfrm.read_text import read_policies
 
 _SAMPLE: Final = 1 << 16
 
