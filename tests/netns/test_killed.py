@@ -116,7 +116,7 @@ class Bed:
             "lock",
             "owned",
             ".transaction.new",
-            ".owned.new",
+            ".owned.next.new",
         }
         if seen == self.after:
             assert self.apply("before").code == 0

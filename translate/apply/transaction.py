@@ -112,8 +112,8 @@ MANY_REPLACED: Final = 256
 TRIES: Final = 5
 """How often a rollback looks again when somebody else changes policies under its hands."""
 
-BLOCK: Final = 512
-"""Changes handed to the kernel at once; progress is told after each."""
+BLOCK: Final = 8192
+"""Changes handed to the connection at once; progress is told after each."""
 
 
 def apply(

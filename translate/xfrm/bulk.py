@@ -81,9 +81,11 @@ class Channel(Link):
             _, new = changes[at]
             lane = new[0] if new else ""
             count = _that_fit(changes[at : at + self._block], self._block * ANSWER_BYTES)
-            part = changes[at : at + min(count, self._pacing.room(lane))]
+            count, rests = self._pacing.reserve(lane, count)
+            part = changes[at : at + count]
             displaced = self._exchange(part, at, len(changes), by_index=by_index)
-            self._pacing.sent(lane, len(part))
+            if rests:
+                self._pacing.begin()
             if displaced:
                 self._put_back(displaced)
                 raise MeanwhileError([theirs or ours for theirs, ours in displaced])
@@ -100,21 +102,7 @@ class Channel(Link):
         """Send one block; return what was displaced unseen, ``None`` for nothing, and by what."""
         count = len(part)
         asked, gone, first = self._take(count), self._take(count), self._take(count)
-        block: list[bytes] = []
-        for number, (old, new) in enumerate(part):
-            # Whatever stands in the place of one that is replaced is meant, unless by index.
-            whole = old is not None and (new is None or by_index)
-            if old is not None:
-                question = old if whole else old._replace(index=0)
-                block += encode_questions([question], asked + number)
-            if new is not None and old is not None and by_index:
-                block += encode_removals([old], gone + number)
-            if new is not None:
-                block += encode_installs(
-                    [new], first + number, replace=old is not None and not by_index
-                )
-            elif old is not None:
-                block += encode_removals([old], first + number)
+        block = _block_of(part, asked, gone, first, by_index=by_index)
         answers = Answers(asked, gone, count)
         failures: list[Failure] = []
         try:
@@ -200,6 +188,31 @@ class Channel(Link):
         for data in self._dump(encode_state_dump):
             found += decode_states(data)
         return found
+
+
+def _block_of(
+    part: Sequence[tuple[Policy | None, Policy | None]],
+    asked: int,
+    gone: int,
+    first: int,
+    *,
+    by_index: bool,
+) -> list[bytes]:
+    """A question before each change that displaces something, then the change."""
+    block: list[bytes] = []
+    for number, (old, new) in enumerate(part):
+        if old is not None:
+            # Whatever stands in the place of one that is replaced is meant, unless by index.
+            whole = new is None or by_index
+            block += encode_questions([old if whole else old._replace(index=0)], asked + number)
+        if old is not None and new is not None and by_index:
+            block += encode_removals([old], gone + number)
+        if new is not None:
+            replace = old is not None and not by_index
+            block += encode_installs([new], first + number, replace=replace)
+        elif old is not None:
+            block += encode_removals([old], first + number)
+    return block
 
 
 def _displaced(

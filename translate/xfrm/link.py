@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Self, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Final, NamedTuple, Self, TypeVar
 
+from .advance import in_advance
 from .connection import (
     NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
@@ -42,6 +44,15 @@ from .wire import (
 )
 
 T = TypeVar("T")
+
+
+class _Part(NamedTuple):
+    """Where a block ends among the items, its first sequence number, whether a rest follows."""
+
+    end: int
+    sequence: int
+    rests: bool
+
 
 BLOCK: Final = 512
 """Messages in one send: more do not pay, and the kernel cannot grow its tables meanwhile."""
@@ -149,29 +160,45 @@ class Link:
         total = len(items)
         failures: list[Failure] = []
         at = sent = 0
+        blocks = self._encoded(items, encode, lane)
+        if total > self._block:
+            blocks = in_advance(blocks)
         try:
             self._finish_dump()
-            while at < total and not (stop and failures):
-                direction = lane(items[at]) if lane else ""
-                count = min(self._block, total - at)
-                if lane:
-                    count = min(count, self._pacing.room(direction))
-                sequence = self._take(count)
-                block = encode(items[at : at + count], sequence)
-                if lane:
-                    self._pacing.rest()
-                sent = at + count
-                self._send(with_ack(block))
-                if lane:
-                    self._pacing.sent(direction, count)
-                self._read_acks(sequence, count, at, failures)
-                at = sent
+            with closing(blocks):
+                for part, data in blocks:
+                    if lane:
+                        self._pacing.rest()
+                    sent = part.end
+                    self._send(data)
+                    if part.rests:
+                        self._pacing.begin()
+                    self._read_acks(part.sequence, part.end - at, at, failures)
+                    at = sent
+                    if stop and failures:
+                        break
         except BrokenError as error:
             report = Report(total, at, sent, tuple(failures))
             hint = hint_for(error.number)
             what = f"{asked} {total} {noun}"
             raise BulkError(error.number, what, report, str(error), hint) from error
         return Report(total, at, sent, tuple(failures))
+
+    def _encoded(
+        self,
+        items: Sequence[T],
+        encode: Callable[[Sequence[T], int], Sequence[bytes]],
+        lane: Callable[[T], str] | None,
+    ) -> Generator[tuple[_Part, bytearray]]:
+        """The blocks of a run, in their order."""
+        at = 0
+        while at < len(items):
+            count, rests = min(self._block, len(items) - at), False
+            if lane:
+                count, rests = self._pacing.reserve(lane(items[at]), count)
+            part = _Part(at + count, self._take(count), rests)
+            yield part, with_ack(encode(items[at : at + count], part.sequence))
+            at += count
 
     def _take(self, count: int) -> int:
         """Sequence numbers for so many messages."""

@@ -25,15 +25,17 @@ class Pacing:
         self._sent: dict[str, int] = {}
         self._until = 0.0
 
-    def room(self, direction: str) -> int:
-        """How many may still be sent in a direction before the next rest."""
+    def reserve(self, direction: str, count: int) -> tuple[int, bool]:
+        """How many of so many may go into the next block, and whether a rest follows it."""
         if not self.pause:
-            return 1 << 30
+            return count, False
         sent = self._sent.get(direction, 0)
         edge = self.first
         while edge <= sent:
             edge *= 2
-        return edge - sent
+        count = min(count, edge - sent)
+        self._sent[direction] = sent + count
+        return count, sent + count == edge
 
     def rest(self) -> None:
         """Wait out what is left of a rest."""
@@ -42,10 +44,6 @@ class Pacing:
             time.sleep(left)
         self._until = 0.0
 
-    def sent(self, direction: str, count: int) -> None:
-        """Remember what was sent."""
-        if not self.pause:
-            return
-        if self.room(direction) <= count:
-            self._until = time.perf_counter() + self.pause
-        self._sent[direction] = self._sent.get(direction, 0) + count
+    def begin(self) -> None:
+        """A rest begins now."""
+        self._until = time.perf_counter() + self.pause
