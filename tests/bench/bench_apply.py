@@ -29,10 +29,12 @@ from eroute_translate.apply.journal import Journal
 from eroute_translate.apply.plan import plan_of_dump
 from eroute_translate.net import MASK_OF_LENGTH, Prefix, Selector, format_prefix
 from eroute_translate.xfrm.bulk import Channel
+from eroute_translate.xfrm.connection import Transport
 from eroute_translate.xfrm.model import Policy, Template
-from eroute_translate.xfrm.pacing import Pacing
+from eroute_translate.xfrm.pacing import Pacing, Tables
 from eroute_translate.xfrm.sieve import Sieve
 from eroute_translate.xfrm.text import policy_arguments
+from eroute_translate.xfrm.wire import HEADER, NEWPOLICY
 
 from .memory import measure_memory
 
@@ -107,55 +109,72 @@ def timed(work: Callable[[], object]) -> float:
 
 
 class Recorder:
-    """A transport that keeps the blocks, and says yes to each."""
+    """A transport that keeps the blocks that it carries, and the rest before each."""
 
-    def __init__(self) -> None:
-        self.blocks: list[bytes] = []
+    def __init__(self, real: Transport) -> None:
+        self.real = real
+        self.blocks: list[tuple[bytes, int]] = []
+        self.rest = 0
 
     def send(self, data: bytes | bytearray, /) -> int:
-        self.blocks.append(bytes(data))
-        return len(data)
+        if struct.unpack_from("=H", data, 4)[0] == NEWPOLICY:
+            self.blocks.append((bytes(data), self.rest))
+            self.rest = 0
+        return self.real.send(data)
 
-    def recv(self, _size: int, /) -> bytes:
-        offset, block = 0, self.blocks[-1]
-        while True:
-            length, _, _, sequence, _ = struct.unpack_from("=IHHII", block, offset)
-            offset += length
-            if offset == len(block):
-                return struct.pack("=IHHIIiIHHII", 36, 2, 0, sequence, 0, 0, 16, 0, 0, 0, 0)
+    def recv(self, size: int, /) -> bytes:
+        return self.real.recv(size)
 
     def close(self) -> None:
-        pass
+        self.real.close()
 
 
 class RecordingPacing(Pacing):
-    """Notes how long a rest may last instead of resting."""
+    """Tells a recorder of its rests."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__()
-        self.rests: list[int] = []
-        self._next = 0
+        self.recorder = recorder
 
-    def rest(self) -> None:
-        self.rests.append(self._next)
-        self._next = 0
-
-    def begin(self) -> None:
-        self._next = round(self.pause * 1e6)
+    def _lags(self, tables: Tables | None) -> bool:
+        lags = super()._lags(tables)
+        if lags:
+            self.recorder.rest = round(self.pause * 1e6)
+        return lags
 
 
-def blocks(policies: Sequence[Policy]) -> tuple[bytes, bytes]:
-    """What the C program is given: our blocks with our rests, and without any."""
-    recorder, pacing = Recorder(), RecordingPacing()
-    Channel(recorder, pacing=pacing).install(policies, replace=False)
-    both = []
-    for rests in (pacing.rests, itertools.repeat(0)):
-        parts = (
-            struct.pack("=II", len(block), rest) + block
-            for block, rest in zip(recorder.blocks, rests, strict=False)
-        )
-        both.append(b"".join(parts))
-    return both[0], both[1]
+def blocks(name: str, policies: Sequence[Policy]) -> tuple[bytes, bytes]:
+    """What the C program is given: blocks and rests of a run of ours, and blocks alone."""
+    opened = Channel.open(name)
+    recorder = Recorder(opened.transport)
+    with Channel(recorder, pacing=RecordingPacing(recorder)) as channel:
+        channel.install(policies, replace=False)
+    rested = recorder.blocks
+    recorder.blocks = []
+    recorder.real = Yes()
+    Channel(recorder, pacing=Pacing(0)).install(policies, replace=False)
+    packed = (
+        b"".join(struct.pack("=II", len(block), rest) + block for block, rest in part)
+        for part in (rested, recorder.blocks)
+    )
+    return next(packed), next(packed)
+
+
+class Yes:
+    """A transport that says yes to each block."""
+
+    def send(self, data: bytes | bytearray, /) -> int:
+        offset = 0
+        while offset < len(data):
+            length, _, _, self.sequence, _ = HEADER.unpack_from(data, offset)
+            offset += length
+        return len(data)
+
+    def recv(self, _size: int, /) -> bytes:
+        return struct.pack("=IHHIIiIHHII", 36, 2, 0, self.sequence, 0, 0, 16, 0, 0, 0, 0)
+
+    def close(self) -> None:
+        pass
 
 
 # -------------------------------------------------------------------------------- measurements
@@ -214,7 +233,8 @@ class Bench:
         with namespace() as name:
             self.batch(line, name, self.written("add", kind, policies))
             self.check(name, policies)
-        rested, hasty = blocks(policies)
+        with namespace() as name:
+            rested, hasty = blocks(name, policies)
         for program, data in (("C", rested), ("C without rests", hasty)):
             with namespace() as name:
                 self.c(line, program, name, data)

@@ -100,7 +100,7 @@ def faulty(
 ) -> tuple[Channel, Faulty]:
     """A channel into a namespace, and the transport below it."""
     opened = Channel.open(space, timeout=0.005 if fault == "stall" else 10)
-    transport = Faulty(opened._transport, fault, at, poison)
+    transport = Faulty(opened.transport, fault, at, poison)
     return Channel(transport, block=block, pacing=NO_PAUSE), transport
 
 

@@ -432,25 +432,64 @@ def test_what_cannot_be_encoded_stops_before_its_block() -> None:
     assert kernel.sizes == [10]
 
 
-def test_pacing_ends_blocks_where_tables_double(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    slept: list[float] = []
+class GrowingKernel(FakeKernel):
+    """Its table by index doubles during every second rest, as long as it is too small."""
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
+    def __init__(self, tells: bool = True) -> None:
+        super().__init__()
+        self.tells = tells
+        self.policies = 0
+        self.chains = 8
+        self.rests = self.asked = 0
 
-    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.sleep", sleep)
-    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.perf_counter", lambda: now[0])
-    kernel = FakeKernel()
-    opened = Channel(kernel, block=100, pacing=Pacing(pause=0.5, first=64))
-    opened.install(policies(150))
-    assert kernel.sizes == [64, 64, 22]
-    opened.install(policies(106))  # goes on where the tables are
-    assert kernel.sizes == [64, 64, 22, 100, 6]
-    assert slept == [0.5, 0.5]
-    opened.install(policies(70, "in"))
-    assert kernel.sizes[5:] == [64, 6]
+    def send(self, data: bytes | bytearray, /) -> int:
+        kind, _, sequence = struct.unpack_from("=HHI", data, 4)
+        if kind != c.XFRM_MSG_GETSPDINFO:
+            self.policies += len(data) // 184
+            return super().send(data)
+        self.asked += 1
+        assert bytes(data[16:]) == bytes(4)
+        if not self.tells:
+            self.answers.append(self.answer(bytes(data), sequence, errno.EINVAL, ""))
+            return len(data)
+        body = struct.pack("=I", 0)
+        body += struct.pack("=HH6I", 28, 1, 0, self.policies, 0, 9, 9, 9)
+        body += struct.pack("=HH2I", 12, 2, self.chains - 1, 1 << 20)
+        head = struct.pack("=IHHII", 16 + len(body), c.XFRM_MSG_NEWSPDINFO, 0, sequence, 0)
+        self.answers.append(head + body)
+        return len(data)
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds == 0.5
+        self.rests += 1
+        if not self.rests % 2 and self.chains < self.policies:
+            self.chains *= 2
+
+
+def test_blocks_wait_for_tables_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = GrowingKernel()
+    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.sleep", kernel.sleep)
+    opened = Channel(kernel, block=100, pacing=Pacing(pause=0.5, chain=2))
+    opened.install(policies(1000))
+    assert kernel.policies == sum(kernel.sizes) == 1000
+    # Small blocks while the chains are longer than two, as many as the table needs to double.
+    assert 32 in kernel.sizes
+    assert kernel.chains >= 256
+    assert kernel.rests
+    # What fits into the tables as they are goes without a rest, and without a question each time.
+    kernel.policies, kernel.rests, kernel.asked = 0, 0, 0
+    kernel.sizes.clear()
+    Channel(kernel, block=100, pacing=Pacing(pause=0.5, chain=2)).install(policies(500))
+    assert kernel.sizes == [100] * 5
+    assert (kernel.rests, kernel.asked) == (0, 1)
+
+
+def test_a_kernel_that_does_not_tell_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = GrowingKernel(tells=False)
+    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.sleep", kernel.sleep)
+    Channel(kernel, block=100, pacing=Pacing(pause=0.5)).install(policies(450))
+    assert kernel.sizes == [100, 100, 100, 100, 50]
+    assert (kernel.rests, kernel.asked) == (0, 1)
 
 
 class DumpingKernel(FakeKernel):

@@ -11,6 +11,7 @@ from .errors import hint_for
 from .link import ANSWER_BYTES, Answers, Link, with_ack
 from .model import Policy, State
 from .outcome import BrokenError, BulkError, Failure, MeanwhileError, Report
+from .sieve import Sieve
 from .state_wire import (
     decode_states,
     encode_state_dump,
@@ -47,7 +48,7 @@ class Channel(Link):
             return encode_installs(part, sequence, replace=replace, seconds=seconds, exact=exact)
 
         verb = "install" if replace else "add"
-        _require(verb, policies, self.run(policies, encode, asked=verb, lane=_direction))
+        _require(verb, policies, self.run(policies, encode, asked=verb, paced=True))
 
     def remove(self, policies: Sequence[Policy], *, exact: bool = False) -> None:
         """Remove policies, by index where they have one; a missing one is an error, ENOENT."""
@@ -78,18 +79,15 @@ class Channel(Link):
             return
         at = 0
         while at < len(changes):
-            _, new = changes[at]
-            lane = new[0] if new else ""
             count = _that_fit(changes[at : at + self._block], self._block * ANSWER_BYTES)
-            count, rests = self._pacing.reserve(lane, count)
-            part = changes[at : at + count]
+            part = changes[at : at + self._pacing.reserve(count)]
             displaced = self._exchange(part, at, len(changes), by_index=by_index)
-            if rests:
-                self._pacing.begin()
             if displaced:
                 self._put_back(displaced)
                 raise MeanwhileError([theirs or ours for theirs, ours in displaced])
             at += len(part)
+            if at < len(changes):
+                self._pacing.sent(len(part), self.tables)
 
     def _exchange(
         self,
@@ -102,13 +100,12 @@ class Channel(Link):
         """Send one block; return what was displaced unseen, ``None`` for nothing, and by what."""
         count = len(part)
         asked, gone, first = self._take(count), self._take(count), self._take(count)
-        block = _block_of(part, asked, gone, first, by_index=by_index)
+        block, sequences = _block_of(part, asked, gone, first, by_index=by_index)
         answers = Answers(asked, gone, count)
         failures: list[Failure] = []
         try:
             self._finish_dump()
-            self._pacing.rest()
-            self._send(with_ack(block))
+            self._send(with_ack(block, sequences))
             self._read_acks(first, count, at, failures, answers)
         except BrokenError as error:
             report = Report(total, at, at + count, tuple(failures))
@@ -197,22 +194,28 @@ def _block_of(
     first: int,
     *,
     by_index: bool,
-) -> list[bytes]:
-    """A question before each change that displaces something, then the change."""
+) -> tuple[list[bytes], list[int]]:
+    """A question before each change that displaces something, then the change; and the numbers."""
+    # Whatever stands in the place of one that is replaced is meant, unless by index.
+    asks = [old if new is None or by_index else old._replace(index=0) for old, new in part if old]
+    questions = iter(encode_questions(asks))
+    removals = iter(encode_removals([old for old, new in part if old and (by_index or not new)]))
+    updates = iter(encode_installs([new for old, new in part if old and new and not by_index]))
+    adds = [new for old, new in part if new and (by_index or not old)]
+    additions = iter(encode_installs(adds, replace=False))
     block: list[bytes] = []
+    sequences: list[int] = []
     for number, (old, new) in enumerate(part):
-        if old is not None:
-            # Whatever stands in the place of one that is replaced is meant, unless by index.
-            whole = new is None or by_index
-            block += encode_questions([old if whole else old._replace(index=0)], asked + number)
-        if old is not None and new is not None and by_index:
-            block += encode_removals([old], gone + number)
-        if new is not None:
-            replace = old is not None and not by_index
-            block += encode_installs([new], first + number, replace=replace)
-        elif old is not None:
-            block += encode_removals([old], first + number)
-    return block
+        if old:
+            block.append(next(questions))
+            sequences.append(asked + number)
+        if old and new and by_index:
+            block.append(next(removals))
+            sequences.append(gone + number)
+        final = removals if not new else updates if old and not by_index else additions
+        block.append(next(final))
+        sequences.append(first + number)
+    return block, sequences
 
 
 def _displaced(
@@ -224,19 +227,29 @@ def _displaced(
     by_index: bool,
 ) -> tuple[list[tuple[Policy | None, Policy]], list[Policy]]:
     """What was displaced unseen, and by what; and what is gone without what was to follow it."""
+    if not failures and _as_expected([old for old, _ in part if old], answers):
+        return [], []
     refused = {failure.index - at for failure in failures}
     displaced: list[tuple[Policy | None, Policy]] = []
     lost: list[Policy] = []
     for number, (old, new) in enumerate(part):
         if old is None:
             continue
-        theirs = answers.found.get(number)
+        answer = answers.found.get(number)
+        theirs = None if answer is None else decode_policies(answer)[0]
         if number in refused:
             if by_index and new is not None and number not in answers.kept and theirs is not None:
                 lost.append(theirs)
         elif theirs is None or theirs._replace(index=old.index) != old:
             displaced.append((theirs, new or old))
     return displaced, lost
+
+
+def _as_expected(expected: Sequence[Policy], answers: Answers) -> bool:
+    """Whether the answers are what was expected, to the byte; that is nearly always so."""
+    sieve = Sieve(expected)
+    marks, others = sieve.sift(answers.found.values())
+    return not others and len(answers.found) == len(sieve) == sum(marks)
 
 
 def _that_fit(changes: Sequence[tuple[Policy | None, Policy | None]], room: int) -> int:
@@ -246,10 +259,6 @@ def _that_fit(changes: Sequence[tuple[Policy | None, Policy | None]], room: int)
         if room < 0:
             return max(1, count)
     return len(changes)
-
-
-def _direction(policy: Policy) -> str:
-    return policy[0]
 
 
 def _require(verb: str, policies: Sequence[Policy], report: Report) -> None:

@@ -22,6 +22,7 @@ from .wire import (
     DELPOLICY,
     DIRECTIONS,
     GETPOLICY,
+    GETSPDINFO,
     HEADER,
     INDEX_AT,
     NEWPOLICY,
@@ -40,6 +41,9 @@ _LIFETIME: Final = struct.Struct("=4Q8xQ16x32x")
 
 # Each with its nlmsghdr.  "16s" fills a shorter address with zeros; destination before source.
 _INFO: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiI96sIIBB6x")
+_PLAIN4: Final = struct.Struct("=IHHI4xI12xI12x8xHBBB3x8x96sIIBB6x")
+"""The same for an IPv4 policy without ports, interface and user; addresses as numbers."""
+
 _ID: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiIIB3x")
 _MARK: Final = struct.Struct("=HHII")
 _IF_ID: Final = struct.Struct("=HHI")
@@ -119,10 +123,9 @@ def encode_installs(
     there.  Raises ``ValueError`` for what XFRM cannot hold.
     """
     kind = UPDPOLICY if replace else NEWPOLICY
-    unlimited = NO_LIMIT
-    life = _LIFETIME.pack(unlimited, unlimited, unlimited, unlimited, seconds)
-    pack, blobs, htons = _INFO.pack, _template_blobs, socket.htons
-    lengths_of, sizes, numbers, actions = LENGTH_OF_MASK, _ADDRESS_BYTES, _NUMBERS, _ACTIONS
+    life = _LIFETIME.pack(NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT, seconds)
+    pack, blobs, htonl, lengths = _PLAIN4.pack, _template_blobs, socket.htonl, LENGTH_OF_MASK[4]
+    numbers, actions = _NUMBERS, _ACTIONS
     messages: list[bytes] = []
     append = messages.append
     policy: Policy | None = None
@@ -134,7 +137,7 @@ def encode_installs(
                 priority,
                 action,
                 templates,
-                mark,
+                (_, mask),
                 if_id,
                 port_masks,
                 ifindex,
@@ -143,53 +146,82 @@ def encode_installs(
                 user,
                 octets,
             ) = policy
-            if octets:
-                append(_put_back(octets, kind, sequence, index))
-                sequence += 1
-                continue
-            if family != other:
-                raise ValueError("source and destination are of two address families")
-            lengths, size = lengths_of[family], sizes[family]
-            if sport or dport or port_masks:
-                smask, dmask = policy.full_port_masks
-                if not exact:
-                    sport, dport = sport & smask, dport & dmask
-                sport, dport, smask, dmask = htons(sport), htons(dport), htons(smask), htons(dmask)
-            else:
-                smask = dmask = 0
-            blob = blobs[templates]
-            if if_id or mark[1] or ptype != "main":
-                blob += _rest(ptype, mark, if_id)
-            append(
-                pack(
-                    184 + len(blob),
-                    kind,
-                    1,
-                    sequence,
-                    (destination if exact else destination & far).to_bytes(size),
-                    (source if exact else source & near).to_bytes(size),
-                    dport,
-                    dmask,
-                    sport,
-                    smask,
-                    2 if family == 4 else 10,
-                    lengths[far],
-                    lengths[near],
-                    protocol,
-                    ifindex,
-                    user,
-                    life,
-                    priority,
-                    index,
-                    numbers[direction],
-                    actions[action],
+            # Nearly all are like this, and one call of a function would cost a tenth more.
+            if (
+                family == 4 == other
+                and not (sport or dport or mask or if_id or port_masks or ifindex or user or octets)
+                and ptype == "main"
+            ):
+                blob = blobs[templates]
+                append(
+                    pack(
+                        184 + len(blob),
+                        kind,
+                        1,
+                        sequence,
+                        htonl(destination if exact else destination & far),
+                        htonl(source if exact else source & near),
+                        2,
+                        lengths[far],
+                        lengths[near],
+                        protocol,
+                        life,
+                        priority,
+                        index,
+                        numbers[direction],
+                        actions[action],
+                    )
+                    + blob
                 )
-                + blob
-            )
+            else:
+                append(_install(policy, kind, sequence, life, exact=exact))
             sequence += 1
     except (KeyError, struct.error, OverflowError) as error:
         raise ValueError(f"{_named(policy)}: XFRM cannot hold it: {error}") from error
     return messages
+
+
+def _install(policy: Policy, kind: int, sequence: int, life: bytes, *, exact: bool) -> bytes:
+    """The message of any policy."""
+    if policy.octets:
+        return _put_back(policy.octets, kind, sequence, policy.index)
+    (family, source, near), (other, destination, far), protocol, sport, dport = policy.selector
+    if family != other:
+        raise ValueError("source and destination are of two address families")
+    smask, dmask = policy.full_port_masks
+    if not exact:
+        source, destination, sport, dport = (
+            source & near,
+            destination & far,
+            sport & smask,
+            dport & dmask,
+        )
+    size, htons = _ADDRESS_BYTES[family], socket.htons
+    blob = _template_blobs[policy.templates] + _rest(policy.ptype, policy.mark, policy.if_id)
+    head = _INFO.pack(
+        184 + len(blob),
+        kind,
+        NLM_F_REQUEST,
+        sequence,
+        destination.to_bytes(size),
+        source.to_bytes(size),
+        htons(dport),
+        htons(dmask),
+        htons(sport),
+        htons(smask),
+        _FAMILIES[family],
+        LENGTH_OF_MASK[family][far],
+        LENGTH_OF_MASK[family][near],
+        protocol,
+        policy.ifindex,
+        policy.user,
+        life,
+        policy.priority,
+        policy.index,
+        _NUMBERS[policy.direction],
+        _ACTIONS[policy.action],
+    )
+    return head + blob
 
 
 def _put_back(octets: bytes, kind: int, sequence: int, index: int) -> bytes:
@@ -263,6 +295,11 @@ def encode_questions(policies: Iterable[Policy], sequence: int = 0) -> list[byte
 
 def _named(policy: Policy | None) -> str:
     return "" if policy is None else f"{policy.selector} {policy.direction}"
+
+
+def encode_info_request(sequence: int) -> bytes:
+    """The request for the size of the policy database: no flags."""
+    return HEADER.pack(HEADER.size + 4, GETSPDINFO, NLM_F_REQUEST, sequence, 0) + bytes(4)
 
 
 def encode_dump(sequence: int) -> bytes:

@@ -26,15 +26,15 @@ from .connection import (
     enlarge,
     open_socket,
 )
-from .decode import decode_policies
-from .encode import encode_dump
+from .decode import decode_tables
+from .encode import encode_dump, encode_info_request
 from .errors import KernelError, hint_for
-from .model import Policy
 from .outcome import BrokenError, BulkError, Failure, Report
-from .pacing import Pacing
+from .pacing import Pacing, Tables
 from .wire import (
     HEADER,
     NEWPOLICY,
+    NEWSPDINFO,
     NLM_F_ACK,
     NLM_F_REQUEST,
     NLMSG_DONE,
@@ -47,11 +47,10 @@ T = TypeVar("T")
 
 
 class _Part(NamedTuple):
-    """Where a block ends among the items, its first sequence number, whether a rest follows."""
+    """Where a block ends among the items, and its first sequence number."""
 
     end: int
     sequence: int
-    rests: bool
 
 
 BLOCK: Final = 512
@@ -85,7 +84,7 @@ class Link:
         block: int = BLOCK,
         pacing: Pacing | None = None,
     ) -> None:
-        self._transport = transport
+        self.transport = transport
         self._block = max(1, block)
         self._pacing = pacing or Pacing()
         self._sequence = 1
@@ -107,7 +106,7 @@ class Link:
 
     def close(self) -> None:
         """Close the socket."""
-        self._transport.close()
+        self.transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -147,33 +146,31 @@ class Link:
         *,
         asked: str,
         stop: bool = True,
-        lane: Callable[[T], str] | None = None,
+        paced: bool = False,
         noun: str = "policies",
     ) -> Report:
         """Send a message for each item, in blocks.
 
         ``encode`` makes the messages of a part of the items, numbered from a sequence number on,
-        without NLM_F_ACK.  With ``stop`` nothing is sent after a block with a failure.  ``lane``
-        tells the direction of a policy that is installed, for the pacing.  Raises
-        :class:`BulkError` when the connection breaks.
+        without NLM_F_ACK.  With ``stop`` nothing is sent after a block with a failure.  ``paced``
+        is for what fills the kernel's tables.  Raises :class:`BulkError` when the connection
+        breaks.
         """
         total = len(items)
         failures: list[Failure] = []
         at = sent = 0
-        blocks = self._encoded(items, encode, lane)
+        blocks = self._encoded(items, encode, paced=paced)
         if total > self._block:
             blocks = in_advance(blocks)
         try:
             self._finish_dump()
             with closing(blocks):
                 for part, data in blocks:
-                    if lane:
-                        self._pacing.rest()
                     sent = part.end
                     self._send(data)
-                    if part.rests:
-                        self._pacing.begin()
                     self._read_acks(part.sequence, part.end - at, at, failures)
+                    if paced and sent < total:
+                        self._pacing.sent(sent - at, self.tables)
                     at = sent
                     if stop and failures:
                         break
@@ -188,17 +185,27 @@ class Link:
         self,
         items: Sequence[T],
         encode: Callable[[Sequence[T], int], Sequence[bytes]],
-        lane: Callable[[T], str] | None,
+        *,
+        paced: bool,
     ) -> Generator[tuple[_Part, bytearray]]:
         """The blocks of a run, in their order."""
         at = 0
         while at < len(items):
-            count, rests = min(self._block, len(items) - at), False
-            if lane:
-                count, rests = self._pacing.reserve(lane(items[at]), count)
-            part = _Part(at + count, self._take(count), rests)
+            count = min(self._block, len(items) - at)
+            if paced:
+                count = self._pacing.reserve(count)
+            part = _Part(at + count, self._take(count))
             yield part, with_ack(encode(items[at : at + count], part.sequence))
             at += count
+
+    def tables(self) -> Tables | None:
+        """Policies and size of the table by index, or ``None`` where the kernel does not tell."""
+        sequence = self._take(1)
+        self._send(encode_info_request(sequence))
+        while True:
+            for kind, number, start, end, data in self._answers(_ACK_BUFFER):
+                if number == sequence:
+                    return decode_tables(data[start:end]) if kind == NEWSPDINFO else None
 
     def _take(self, count: int) -> int:
         """Sequence numbers for so many messages."""
@@ -210,7 +217,7 @@ class Link:
 
     def _send(self, data: bytes | bytearray) -> None:
         try:
-            taken = self._transport.send(data)
+            taken = self.transport.send(data)
         except TimeoutError:
             raise BrokenError(errno.ETIMEDOUT, "the kernel does not take a message") from None
         except OSError as error:
@@ -220,7 +227,7 @@ class Link:
 
     def _receive(self, size: int) -> bytes:
         try:
-            data = self._transport.recv(size)
+            data = self.transport.recv(size)
         except TimeoutError:
             raise BrokenError(errno.ETIMEDOUT, "the kernel does not answer") from None
         except OSError as error:
@@ -297,19 +304,19 @@ class Answers:
     """What the kernel says of a block of exchanges beside its acks.
 
     ``asked`` and ``gone`` number the questions and the removals of what is replaced by index;
-    ``found`` are the answers, ``kept`` the removals that were refused, by place.
+    ``found`` are the answers as they came, ``kept`` the removals that were refused, by place.
     """
 
     def __init__(self, asked: int, gone: int, count: int) -> None:
         self._asked = range(asked, asked + count)
         self._gone = range(gone, gone + count)
-        self.found: dict[int, Policy] = {}
+        self.found: dict[int, bytes] = {}
         self.kept: set[int] = set()
 
     def take(self, kind: int, sequence: int, message: bytes) -> bool:
         """Note an answer, if it is one of these."""
         if kind == NEWPOLICY and sequence in self._asked:
-            (self.found[sequence - self._asked.start],) = decode_policies(message)
+            self.found[sequence - self._asked.start] = message
             return True
         if kind == NLMSG_ERROR and sequence in self._gone:
             self.kept.add(sequence - self._gone.start)
@@ -328,11 +335,14 @@ def _may_end(data: bytes, sequence: int) -> bool:
 _ACK_BUFFER: Final = 1 << 14
 
 
-def with_ack(block: Sequence[bytes]) -> bytearray:
-    """One buffer of a block, with an ack for its last message."""
+def with_ack(block: Sequence[bytes], sequences: Sequence[int] = ()) -> bytearray:
+    """One buffer of a block, with an ack for its last message; ``sequences`` number it anew."""
     data = bytearray(b"".join(block))
-    flags = len(data) - len(block[-1]) + 6
-    struct.pack_into("=H", data, flags, NLM_F_REQUEST | NLM_F_ACK)
+    at = 0
+    for message, sequence in zip(block, sequences, strict=False):
+        struct.pack_into("=I", data, at + 8, sequence)
+        at += len(message)
+    struct.pack_into("=H", data, len(data) - len(block[-1]) + 6, NLM_F_REQUEST | NLM_F_ACK)
     return data
 
 

@@ -3,47 +3,58 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-PAUSE: Final = 0.002
-"""Rest for each doubling of the kernel's tables, in seconds: see :class:`Pacing`."""
+PAUSE: Final = 0.001
+"""Seconds of a rest; a doubling takes some of them."""
+
+CHAIN: Final = 4
+"""Policies in a chain of the table by index, on average, from which on it is waited for."""
+
+AT_ONCE: Final = 32
+"""Messages of a block while the tables lag behind: each block has them grow by one step."""
+
+
+class Tables(NamedTuple):
+    """How many policies the kernel has, and how many chains its table by index."""
+
+    policies: int
+    chains: int
 
 
 class Pacing:
     """Gives the kernel time to grow its tables while they are being filled.
 
-    They begin with 8 chains and double, one step at a time, in a work item that runs on the CPU
-    that inserts, and not within a send; a fast sender outruns it, and every insertion then walks
-    long chains (net/xfrm/xfrm_policy.c:xfrm_hash_resize).  So each doubling of what was sent in a
-    direction ends a block, and the next block waits until ``pause`` has passed since; packing the
-    block counts as waiting.  Tables never shrink: who fills them again need not wait.
+    They begin with 8 chains and double, one step for an insertion that finds them too small, in a
+    work item that runs on the CPU that inserts, and not within a send; a fast sender outruns it,
+    and every insertion then walks long chains (net/xfrm/xfrm_policy.c:xfrm_hash_resize).  The
+    table by index grows last.  So the kernel is asked for its size when as many were sent as its
+    chains bear, and while they are too long, blocks are small and a rest follows each.  Tables
+    never shrink: who fills them again does not wait.
     """
 
-    def __init__(self, pause: float = PAUSE, first: int = 64) -> None:
+    def __init__(self, pause: float = PAUSE, chain: int = CHAIN) -> None:
         self.pause = pause
-        self.first = first
-        self._sent: dict[str, int] = {}
-        self._until = 0.0
+        self.chain = chain
+        self._room = 0
+        self._behind = False
 
-    def reserve(self, direction: str, count: int) -> tuple[int, bool]:
-        """How many of so many may go into the next block, and whether a rest follows it."""
-        if not self.pause:
-            return count, False
-        sent = self._sent.get(direction, 0)
-        edge = self.first
-        while edge <= sent:
-            edge *= 2
-        count = min(count, edge - sent)
-        self._sent[direction] = sent + count
-        return count, sent + count == edge
+    def reserve(self, count: int) -> int:
+        """How many of so many may go into the next block."""
+        return min(count, AT_ONCE) if self._behind else count
 
-    def rest(self) -> None:
-        """Wait out what is left of a rest."""
-        left = self._until - time.perf_counter()
-        if left > 0:
-            time.sleep(left)
-        self._until = 0.0
+    def sent(self, count: int, ask: Callable[[], Tables | None]) -> None:
+        """Remember that a block was sent, and rest where that pays.  ``ask`` asks the kernel."""
+        self._room -= count
+        if not self.pause or self._room > 0:
+            return
+        if self._lags(ask()):
+            time.sleep(self.pause)
+            self._lags(ask())
 
-    def begin(self) -> None:
-        """A rest begins now."""
-        self._until = time.perf_counter() + self.pause
+    def _lags(self, tables: Tables | None) -> bool:
+        # A kernel that does not tell is not waited for.
+        self._room = 1 << 30 if tables is None else tables.chains * self.chain - tables.policies
+        self._behind = self._room <= 0
+        return self._behind

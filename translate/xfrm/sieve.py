@@ -80,16 +80,16 @@ class Sieve:
         return None if None in places else places  # type: ignore[return-value]  # no None is left
 
     def _one_by_one(self, data: bytes, found: bytearray) -> list[Policy]:
-        others: list[Policy] = []
+        unknown: list[bytes] = []
         for start, end in _policies(data):
             typed = data[end - len(MAIN_TYPE) : end] == MAIN_TYPE
             identity = b"".join(_form(end - start, typed=typed).identity.unpack_from(data, start))
             place = self._places.get(identity)
             if place is None or data[start + 72 : start + 136] != UNLIMITED:
-                others += decode_policies(data[start:end])
+                unknown.append(data[start : end + 3 & ~3])
             else:
                 found[place] = 1
-        return others
+        return decode_policies(b"".join(unknown)) if unknown else []
 
 
 class _Form(NamedTuple):
