@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -113,6 +114,8 @@ def plan_verb(arguments: argparse.Namespace) -> int:
             return EXIT_FAILED
     else:
         plan = _make(arguments, journal_of(arguments), kernel_of(arguments), translation)
+        # What is only needed to carry it out is let go, for a large plan takes much to print.
+        plan = replace(plan, policies=replace(plan.policies, wanted=None))
     print_plan(plan, machine=arguments.format == "json")
     if plan.conflicts:
         return EXIT_STALE
