@@ -177,7 +177,12 @@ def apply(
         else:
             commit(journal, record)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
-        _back(kernel, journal, record, firewall, error, connect)
+        if not confirm_within and journal.committed(record):
+            # It came after the record was gone: too late to lead back, and nothing is amiss.
+            with suppress(JournalError):
+                journal.settle()
+        else:
+            _back(kernel, journal, record, firewall, error, connect)
     return Result(record.identity, len(steps.steps) + len(states.changes), deadline)
 
 
@@ -187,7 +192,7 @@ def commit(journal: Journal, record: Record) -> None:
     journal.write_owned(owned_after(journal, record), states, record.firewall_after)
     if record.persist:
         journal.write_saved(owned_after(journal, record), states, record.firewall_after)
-    journal.finish()
+    journal.finish(record.identity)
 
 
 def owned_after(journal: Journal, record: Record) -> Iterator[Policy]:
