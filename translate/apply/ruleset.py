@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from ..mapping.translation import Translation
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
@@ -18,32 +19,37 @@ def wanted_states(translation: Translation) -> list[State]:
     return [carried.state for carried in translation.states if carried.state is not None]
 
 
-class Origins:
-    """Where each policy comes from: file and line of its eroute, or the option that made it.
+def origins(translation: Translation) -> Mapping[PolicyKey, str]:
+    """Where each policy comes from: file and line of its eroute, or the option that made it."""
+    return _Origins(translation)
 
-    Most runs never ask, and for all policies of a large table the answers take much memory; so
-    they are made when the first one is asked for.
-    """
 
-    def __init__(self, translation: Translation | None = None) -> None:
+class _Origins(Mapping[PolicyKey, str]):
+    """Made when the first one is asked for: most runs never ask, and all take much memory."""
+
+    def __init__(self, translation: Translation) -> None:
         self._translation = translation
-        self._found: dict[PolicyKey, str] | None = None
 
-    def of(self, key: PolicyKey) -> str:
-        """The place of one; empty where it is not known."""
-        if self._found is None:
-            self._found = dict(self._all())
-        return self._found.get(key, "")
+    @cached_property
+    def _found(self) -> dict[PolicyKey, str]:
+        return dict(self._all())
 
     def _all(self) -> Iterator[tuple[PolicyKey, str]]:
-        if self._translation is None:
-            return
         for policy in self._translation.extra:
             yield policy.key, "an option"
         for outcome in (*self._translation.outcomes, *self._translation.exceptions):
             place = str(outcome.eroute.span)
             for policy in outcome.policies:
                 yield policy.key, place
+
+    def __getitem__(self, key: PolicyKey) -> str:
+        return self._found[key]
+
+    def __iter__(self) -> Iterator[PolicyKey]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def state_origins(translation: Translation) -> dict[StateKey, str]:

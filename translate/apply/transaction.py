@@ -368,6 +368,7 @@ def _carry_out(
     """
     unhashed = sum(c.verb is Verb.REPLACE and not _is_hashed(c.key[1]) for c in steps)
     by_index = unhashed > MANY_REPLACED
+    progress(0, len(steps))
     for start in range(0, len(steps), BLOCK):
         part = steps[start : start + BLOCK]
         kernel.exchange([(change.old, change.new) for change in part], by_index=by_index)

@@ -16,7 +16,7 @@ from ..apply import watchdog
 from ..apply.firewall import Firewall
 from ..apply.journal import Journal, Record
 from ..apply.plan import make_plan, plan_of_dump
-from ..apply.ruleset import Origins, state_origins, wanted_policies, wanted_states
+from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
 from ..apply.states import StatePlan, plan_states
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import ApplyError, Result, apply, roll_back
@@ -44,7 +44,7 @@ from . import (
 from .options import mapping_options
 from .persist import write_unit
 from .plan_text import WholePlan, print_plan
-from .progress import Progress
+from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
 from .target import asked, journal_of, kernel_of, pending_of, pending_text
@@ -53,11 +53,13 @@ from .terminal import show
 
 def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
     """The translation of the input, or ``None`` and the exit code that says why not."""
-    host, collector, _, complete = read_host(arguments)
+    with busy("reading"):
+        host, collector, _, complete = read_host(arguments)
     if not host.rows:
         _show(arguments, collector.items)
         return None, EXIT_NOTHING if complete else EXIT_FAILED
-    translation = translate_exactly(host, mapping_options(arguments))
+    with busy("translating"):
+        translation = translate_exactly(host, mapping_options(arguments))
     items = (*collector.items, *translation.findings)
     _show(arguments, items)
     code = exit_code(arguments, translation, items, complete)
@@ -98,7 +100,7 @@ def _make(
         states,
         firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
         around=look_around(arguments.netns, plan.sockets),
-        places=Origins(translation),
+        places=origins(translation),
         state_places=state_origins(translation),
     )
 
@@ -113,7 +115,8 @@ def plan_verb(arguments: argparse.Namespace) -> int:
         if plan is None:
             return EXIT_FAILED
     else:
-        plan = _make(arguments, journal_of(arguments), kernel_of(arguments), translation)
+        with busy("comparing"):
+            plan = _make(arguments, journal_of(arguments), kernel_of(arguments), translation)
         # What is only needed to carry it out is let go, for a large plan takes much to print.
         plan = replace(plan, policies=replace(plan.policies, wanted=None))
     print_plan(plan, machine=arguments.format == "json")
@@ -144,7 +147,7 @@ def _plan_against(arguments: argparse.Namespace, translation: Translation) -> Wh
         plan,
         plan_states(wanted_states(translation), (), {}),
         firewall_changes=bool(translation.firewall),
-        places=Origins(translation),
+        places=origins(translation),
         state_places=state_origins(translation),
     )
 
@@ -161,7 +164,8 @@ def apply_verb(arguments: argparse.Namespace) -> int:
         if pending is not None:
             print(pending_text(pending, arguments), file=sys.stderr)
             return EXIT_STALE
-        plan = _make(arguments, journal, kernel, translation)
+        with busy("comparing"):
+            plan = _make(arguments, journal, kernel, translation)
         machine = arguments.format == "json"
         if plan.conflicts:
             print_plan(plan, machine=machine)
@@ -219,7 +223,7 @@ def _carry_out(
         )
 
     try:
-        with signals_raise():
+        with signals_raise(), Progress("sending changes") as progress:
             result = apply(
                 kernel,
                 journal,
@@ -229,7 +233,7 @@ def _carry_out(
                 states=plan.states,
                 persist=arguments.persist,
                 confirm_within=arguments.confirm_within,
-                progress=Progress(),
+                progress=progress,
                 started=started,
                 connect=lambda: kernel_of(arguments),
             )
@@ -262,7 +266,7 @@ def _tell_cause(error: BaseException, plan: WholePlan) -> None:
             item = cause.refused if isinstance(cause, BulkError) else None
             place = ""
             if isinstance(item, Policy):
-                place = plan.places.of(item.key)
+                place = plan.places.get(item.key, "")
             elif isinstance(item, State):
                 place = plan.state_places.get(item.key, "")
             if place:

@@ -70,7 +70,8 @@ def _rollback(arguments: argparse.Namespace) -> int:
             return EXIT_USAGE
         try:
             firewall = Firewall(arguments.netns)
-            count = roll_back(kernel_of(arguments), journal, record, firewall, Progress())
+            with Progress("taking back") as progress:
+                count = roll_back(kernel_of(arguments), journal, record, firewall, progress)
         except ApplyError as error:
             print(f"eroute-translate rollback: {error}", file=sys.stderr)
             for text in error.left:

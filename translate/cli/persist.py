@@ -44,9 +44,9 @@ def restore_verb(arguments: argparse.Namespace) -> int:
         if saved is None:
             print("nothing was saved: `apply --persist` does it", file=sys.stderr)
             return EXIT_NOTHING
-        restored = restore(
-            kernel_of(arguments), journal, saved, Firewall(arguments.netns), Progress()
-        )
+        firewall = Firewall(arguments.netns)
+        with Progress("sending changes") as progress:
+            restored = restore(kernel_of(arguments), journal, saved, firewall, progress)
     if restored.failure:
         print(
             f"eroute-translate restore: {restored.failure}; what the saved policies protected or"

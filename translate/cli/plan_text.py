@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..apply.plan import Change, Plan, Verb
-from ..apply.ruleset import Origins
 from ..apply.states import StateChange, StatePlan
 from ..apply.surroundings import Surroundings, describe
 from ..render import policy_json, state_json
-from ..xfrm.model import Policy, StateKey
+from ..xfrm.model import Policy, PolicyKey, StateKey
 from ..xfrm.state_text import state_arguments
 from ..xfrm.text import policy_arguments
 from .terminal import wants_colour
@@ -32,7 +31,7 @@ class WholePlan:
     states: StatePlan
     firewall_changes: bool
     around: Surroundings = field(default_factory=Surroundings)
-    places: Origins = field(default_factory=Origins)
+    places: Mapping[PolicyKey, str] = field(default_factory=dict)
     state_places: Mapping[StateKey, str] = field(default_factory=dict)
 
     @property
@@ -71,14 +70,14 @@ def _lines(plan: WholePlan, *, colour: bool) -> Iterator[str]:
         yield policy_line(step, plan.places, colour=colour)
     for step in policies.conflicts:
         if step.old is not None:
-            place = plan.places.of(step.key)
+            place = plan.places.get(step.key, "")
             of = f", which is {place}" if place else ""
             yield f"! {policy_arguments(step.old)}  (of somebody else, in the place of ours{of})"
     for policy in policies.drifted:
         yield f"? {policy_arguments(policy)}  (ours, but changed or removed by somebody else)"
     for foreign in policies.foreign:
         wins = "wins over" if foreign.wins else "loses to"
-        place = plan.places.of(foreign.ours.key)
+        place = plan.places.get(foreign.ours.key, "")
         ours = f"ours of {place}" if place else "ours"
         yield f"  {policy_arguments(foreign.policy)}  (of somebody else, {wins} {ours})"
     if plan.firewall_changes:
@@ -93,14 +92,14 @@ def _lines(plan: WholePlan, *, colour: bool) -> Iterator[str]:
     )
 
 
-def policy_line(change: Change, places: Origins, *, colour: bool) -> str:
+def policy_line(change: Change, places: Mapping[PolicyKey, str], *, colour: bool) -> str:
     """One change of a policy, as ``plan`` prints it."""
     policy = change.new or change.old
     if policy is None:
         raise ValueError("a change without a policy")
     before = "" if change.verb is not Verb.REPLACE or change.old is None else _was(change.old)
     text = f"{policy_arguments(policy)}{before}"
-    return _coloured(change.verb, text, places.of(change.key), colour=colour)
+    return _coloured(change.verb, text, places.get(change.key, ""), colour=colour)
 
 
 def _state_line(change: StateChange, places: Mapping[StateKey, str], *, colour: bool) -> str:
@@ -128,7 +127,7 @@ def _plan_json(plan: WholePlan) -> dict[str, object]:
             "verb": change.verb.value,
             "old": None if change.old is None else policy_json(change.old),
             "new": None if change.new is None else policy_json(change.new),
-            "origin": plan.places.of(change.key) or None,
+            "origin": plan.places.get(change.key),
         }
 
     def state_change_json(change: StateChange) -> dict[str, object]:

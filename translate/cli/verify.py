@@ -16,8 +16,9 @@ from ..mapping.translation import Translation
 from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
 from .options import mapping_options
 from .policies import read_spd, spd_of_kernel
+from .progress import Progress
 from .sources import read_host
-from .terminal import Progress, show
+from .terminal import show
 
 if TYPE_CHECKING:
     from ..equivalence.result import Proof
@@ -123,7 +124,7 @@ def _tell(
     sound: bool,
     host: KlipsHost | None = None,
 ) -> int:
-    places = {} if translation is None else dict(origins(translation))
+    places = {} if translation is None else origins(translation)
     if arguments.format == "json":
         print(proof_json(proof, names, places))
     else:
