@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ from .states import StateChange
 from .stored import JournalError, damaged, load, state_in, state_out, store, sync_folder
 
 STATE_FOLDER: Final = Path("/var/lib/eroute-translate")
+
+
+def clock() -> float:
+    """Seconds since the boot, time asleep included; unlike other clocks nobody sets this one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class LockedError(JournalError):
@@ -51,7 +57,7 @@ class Record:
     """One transaction: its changes in order, and the guard around them.
 
     ``boot`` names the boot of the kernel it was made on: policies do not survive one.  ``deadline``
-    is the time (epoch seconds) at which it is rolled back without a confirmation, 0 for none.
+    is when it is rolled back without a confirmation, by :func:`clock`; 0 is never.
     ``firewall_before`` is our table as nft lists it, ``firewall_after`` the text of the new one.
     With ``persist`` the result is saved for the next boot.
     """

@@ -23,7 +23,7 @@ from ..net import MASK_OF_LENGTH, Selector
 from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
 from ..xfrm.sieve import Sieve, with_selector_of, with_user
-from .journal import Journal, Phase, Record
+from .journal import Journal, Phase, Record, clock
 from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
 from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
 from .states import (
@@ -96,7 +96,10 @@ class ApplyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A transaction carried out; ``deadline`` is when it is rolled back unless confirmed."""
+    """A transaction carried out.
+
+    ``deadline`` is when it is rolled back unless confirmed, by :func:`.journal.clock`; 0 is never.
+    """
 
     identity: str
     changes: int
@@ -139,7 +142,7 @@ def apply(
     :class:`ApplyError`, or what ``started`` and the journal raise while nothing has been changed.
     """
     steps = in_order(_still_true(kernel, plan.changes))
-    deadline = time.time() + confirm_within if confirm_within else 0.0
+    deadline = clock() + confirm_within if confirm_within else 0.0
     record = Record(
         f"{os.getpid()}-{time.time_ns()}",
         Phase.APPLYING,
@@ -172,7 +175,7 @@ def apply(
         firewall.load(rules)
         _remove_guards(kernel, guards)
         if confirm_within:
-            deadline = time.time() + confirm_within
+            deadline = clock() + confirm_within
             journal.write(replace(record, phase=Phase.UNCONFIRMED, deadline=deadline))
         else:
             commit(journal, record)

@@ -14,7 +14,7 @@ from types import FrameType
 
 from ..apply import watchdog
 from ..apply.firewall import Firewall
-from ..apply.journal import Journal, Record
+from ..apply.journal import Journal, Record, clock
 from ..apply.plan import make_plan, plan_of_dump
 from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
 from ..apply.states import StatePlan, plan_states
@@ -294,7 +294,7 @@ def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
     print(f"{result.changes} changes are in place")
     if result.deadline:
         netns = f" --netns {arguments.netns}" if arguments.netns else ""
-        until = time.strftime("%H:%M:%S", time.localtime(result.deadline))
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + result.deadline - clock()))
         print(
             f"they are taken back at {until} unless you say\n  eroute-translate confirm{netns}",
             flush=True,
