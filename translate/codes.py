@@ -71,6 +71,7 @@ TITLES: Final = {
     "ET169": "a connection whose peer is not known has no eroute",
     "ET170": "manual keying is not complete",
     "ET171": "a connection that is not started",
+    "ET172": "a route command of a script is not certain",
     # 2xx: mapping
     "ET201": "the local gateway is not known",
     "ET202": "the group behind a tunnel SAID is not known",
@@ -107,6 +108,15 @@ TITLES: Final = {
     "ET247": "UDP encapsulation of the draft",
     "ET248": "a limit that XFRM does not have",
     "ET249": "a reserved SPI, or a CPI of more than 16 bits",
+    # 27x: routes
+    "ET270": "what was routed into ipsecN and no eroute covers is blocked",
+    "ET271": "a network that never met an eroute is taken out",
+    "ET272": "the destination of an eroute was not routed into ipsecN",
+    "ET273": "the routes do not tell for certain what went into ipsecN",
+    # 27x: states
+    "ET274": "packets with DF that do not fit into a tunnel",
+    "ET275": "whether the TOS byte was hidden is not known",
+    "ET276": "sequence numbers are those of the time of reading",
     # 3xx: precedence
     "ET301": "two eroutes cross, and the dump does not tell which one won",
     "ET302": "two eroutes cross, and no order of priorities gives what KLIPS did",

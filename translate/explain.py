@@ -121,7 +121,7 @@ def _candidate(candidate: Candidate, owners: dict[int, Outcome]) -> Iterator[str
     yield f"  {policy_arguments(candidate.policy)}"
     outcome = owners.get(candidate.position)
     origin = (
-        "from --bypass or --routed"
+        "from --bypass, --routed or the routes"
         if outcome is None
         else f"rule {outcome.treatment.rule}, {outcome.eroute.span}"
     )

@@ -9,6 +9,7 @@ values since it builds three times faster than a frozen dataclass (docs/decision
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 WIDTH: Final = {4: 32, 6: 128}
@@ -238,6 +239,20 @@ def parse_prefix(text: str) -> Prefix:
     if length > WIDTH[family]:
         raise ValueError(f"prefix length {length} is above {WIDTH[family]}")
     return Prefix(family, address, MASK_OF_LENGTH[family][length])
+
+
+def without(whole: Prefix, parts: Sequence[Prefix]) -> Iterator[Prefix]:
+    """What is left of a prefix without some others, as disjoint prefixes in ascending order."""
+    inner = [part for part in parts if part.overlaps(whole)]
+    if not inner:
+        yield whole
+        return
+    if any(part.covers(whole) for part in inner):
+        return
+    family, address, mask = whole
+    bit = (mask ^ ALL_ONES[family]) + 1 >> 1
+    for half in (address, address | bit):
+        yield from without(Prefix(family, half, mask | bit), inner)
 
 
 def format_address(family: int, address: int) -> str:

@@ -48,6 +48,7 @@ def summary(translation: Translation) -> str:
 
 _NOUNS: Final = {
     "eroute": ("eroute", "eroutes"),
+    "connection": ("connection", "connections"),
     "spi": ("association", "associations"),
     "spigrp": ("group", "groups"),
     "tncfg": ("attachment", "attachments"),
@@ -56,6 +57,7 @@ _NOUNS: Final = {
     "address": ("address", "addresses"),
     "parameter": ("parameter", "parameters"),
     "version": ("version", "versions"),
+    "klipsdebug": ("debug setting", "debug settings"),
 }
 """Kinds of entries of a capture, in the order in which they are told: one, and more."""
 
@@ -73,7 +75,7 @@ def read_summary(host: KlipsHost) -> tuple[str, ...]:
         if count or refused:
             text = f"{count} {nouns[count != 1]}"
             parts.append(f"{text} ({refused} refused)" if refused else text)
-    return (f"read {', '.join(parts)}",)
+    return (f"read {', '.join(parts)}",) if parts else ()
 
 
 def check_json(

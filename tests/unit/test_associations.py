@@ -20,6 +20,7 @@ from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.said import Said, parse_said
 from eroute_translate.mapping.algorithms import IcvLength, icv_of_version
 from eroute_translate.mapping.model import Options
+from eroute_translate.mapping.outer_header import outer_header
 from eroute_translate.mapping.translation import Translation, translate
 from eroute_translate.net import Prefix, Selector, parse_address, parse_prefix
 from eroute_translate.secret import Secret
@@ -253,6 +254,32 @@ def test_the_outer_header_is_as_klips_made_it() -> None:
     assert hidden[1].flags == ("noecn",)
     shown = states(translate(host(*TUNNEL, parameters={"tos": "0"}), Options()))
     assert (shown[0].flags, shown[0].extra_flags) == (("nopmtudisc",), ())
+
+
+@pytest.mark.parametrize(
+    ("mode", "family", "tos", "inbound", "flags", "extra", "codes"),
+    [
+        ("tunnel", 4, "1", False, "noecn nopmtudisc", "dont-encap-dscp", "ET246 ET274"),
+        ("tunnel", 4, "", False, "noecn nopmtudisc", "dont-encap-dscp", "ET246 ET274 ET275"),
+        ("tunnel", 4, "0", False, "nopmtudisc", "", "ET246 ET274"),
+        ("tunnel", 4, "0", True, "noecn", "", "ET246"),
+        ("tunnel", 6, "0", False, "noecn", "dont-encap-dscp", "ET246 ET274"),
+        ("tunnel", 6, "", True, "noecn", "", "ET246"),
+        ("transport", 4, "1", False, "", "", ""),
+    ],
+)
+def test_flags_of_the_outer_header(
+    mode: str, family: int, tos: str, inbound: bool, flags: str, extra: str, codes: str
+) -> None:
+    parameters = {"tos": tos} if tos else {}
+    found = outer_header(mode, family, parameters, inbound=inbound)
+    assert [" ".join(part) for part in found] == [flags, extra, codes]
+
+
+def test_sequence_numbers_are_of_the_time_of_reading() -> None:
+    counting = (TUNNEL[0], replace(TUNNEL[1], sequence=7), *TUNNEL[2:])
+    assert "ET276" in codes(translate(host(*counting), Options()))
+    assert "ET276" not in codes(translate(host(*TUNNEL), Options()))
 
 
 def test_lifetimes_windows_and_numbers() -> None:

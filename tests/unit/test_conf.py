@@ -210,8 +210,14 @@ def test_several_subnets() -> None:
 )
 def test_connections_without_an_eroute_are_told(change: tuple[str, str], code: str) -> None:
     found, collector = reading(f"{CONN.replace(*change)}\tauto=start\n")
-    assert found.listing is None
     assert code in codes(collector)
+    # An error is an entry that was refused; a peer that may come is none.
+    if collector.errors:
+        assert found.listing is not None
+        assert (len(found.listing.eroutes), len(found.listing.unread)) == (0, 1)
+        assert found.refused == {"connection": 1}
+    else:
+        assert found.listing is None
 
 
 @pytest.mark.parametrize("auto", ["", "\tauto=ignore\n"])
@@ -358,3 +364,22 @@ def test_setup() -> None:
     found, _ = reading("config setup\n\tinterfaces=%defaultroute\n")
     assert (found.parameters["tos"], found.parameters["icmp"]) == ("1", "1")
     assert "ET167" in codes(reading("config setup\n\tinterfaces=nonsense\n")[1])
+
+
+def test_a_manual_connection_that_cannot_be_keyed_is_refused_with_its_packets() -> None:
+    text = f"{CONN}\tesp=3des-md5-96\n\tspi=0x200\n\tespenckey=0x0011\n"
+    found, collector = reading(text)
+    assert codes(collector) == ["ET170"]
+    assert found.listing is not None
+    (eroute,) = found.listing.eroutes
+    assert eroute.defect == "ET170"
+    assert str(eroute.selector.destination) == "10.2.0.0/16"
+    assert found.routes == []
+
+
+def test_the_networks_of_peers_are_routed_into_the_first_device() -> None:
+    setup = 'config setup\n\tinterfaces="ipsec1=ppp0"\n'
+    found, _ = reading(f"{setup}{CONN}\tauto=start\n")
+    assert [(str(r.destination), r.device) for r in found.routes] == [("10.2.0.0/16", "ipsec1")]
+    passing, _ = reading(f"{CONN}\ttype=passthrough\n\tauto=route\n")
+    assert passing.routes == []

@@ -199,3 +199,84 @@ def test_transcripts() -> None:
 def test_comments_are_no_prompts() -> None:
     assert eroutes(f"#!/bin/sh\n# {ADD}") == []
     assert eroutes(f"true\n# {ADD}") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("route del -net 10.2.0.0 netmask 255.255.0.0", []),
+        ("route del -net 10.2.0.0/16 dev ipsec0", []),
+        ("ip route del 10.2.0.0/16", []),
+        ("ip route flush dev ipsec0", []),
+        ("ip r flush table main", []),
+        ("ip link set dev ipsec0 down", []),
+        ("ifconfig ipsec0 down", []),
+        ("ifconfig ipsec0 0.0.0.0", []),
+        ("ip route replace 10.2.0.0/16 dev eth1", ["eth1"]),
+        ("ip route change 10.2.0.0/16 via 192.0.2.9 dev eth1", ["eth1"]),
+        ("ip route add 10.2.0.0/16 dev eth1", ["ipsec0"]),
+        ("ip route append 10.2.0.0/16 dev eth1", ["ipsec0", "eth1"]),
+        ("ip route prepend 10.2.0.0/16 dev eth1", ["eth1", "ipsec0"]),
+        ("route add -net 10.2.0.0/16 dev eth1", ["eth1", "ipsec0"]),
+        ("ip route add 10.2.0.0/16 dev eth1 table 7", ["ipsec0", "eth1"]),
+        ("ip route flush cache", ["ipsec0"]),
+        ("ip route show", ["ipsec0"]),
+        ("ip route del 10.2.0.0/16 dev eth7", ["ipsec0"]),
+        ("route -n", ["ipsec0"]),
+    ],
+)
+def test_routes_come_and_go(more: str, expected: list[str]) -> None:
+    reading, _ = play(f"ip route add 10.2.0.0/16 dev ipsec0\n{more}\n{ADD}")
+    assert [route.device for route in reading.routes] == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "destination", "device", "kind"),
+    [
+        ("route add -net 10.0.0.0 dev ipsec0", "10.0.0.0/8", "ipsec0", "unicast"),
+        ("route add -net 172.16.0.0 ipsec0", "172.16.0.0/16", "ipsec0", "unicast"),
+        (
+            "route add -net 192.168.7.0 gw 192.0.2.9 dev ipsec0",
+            "192.168.7.0/24",
+            "ipsec0",
+            "unicast",
+        ),
+        ("route add default gw 192.0.2.9", "0.0.0.0/0", "", "unicast"),
+        ("route -A inet6 add 2001:db8::/32 dev ipsec0", "2001:db8::/32", "ipsec0", "unicast"),
+        ("route add -net 10.9.0.0/16 reject", "10.9.0.0/16", "", "unreachable"),
+        ("ip -6 route add 2001:db8::/32 dev ipsec0", "2001:db8::/32", "ipsec0", "unicast"),
+        ("ip route add blackhole 10.9.0.0/16", "10.9.0.0/16", "", "blackhole"),
+        ("ip ro a 10.9.0.0/16 dev ipsec1 metric 7", "10.9.0.0/16", "ipsec1", "unicast"),
+    ],
+)
+def test_forms_of_route_commands(command: str, destination: str, device: str, kind: str) -> None:
+    (route,) = play(f"{command}\n{ADD}")[0].routes
+    assert (str(route.destination), route.device, route.kind) == (destination, device, kind)
+
+
+def test_routing_rules_and_addresses_come_and_go() -> None:
+    text = (
+        "ip rule add from 10.1.0.0/16 table 7 pref 100\nip rule add fwmark 0x1 lookup 8\n"
+        "ip addr add 10.1.0.1/16 dev eth1\nip addr add 10.9.0.1/16 dev eth2\n"
+        "ip addr del 10.9.0.1/16 dev eth2\nifconfig eth3 10.8.0.1 netmask 255.255.255.0\n"
+        "ip addr flush dev eth3\n"
+    )
+    reading, _ = play(text + ADD)
+    assert [(rule.priority, rule.table) for rule in reading.rules] == [(100, "7"), (32764, "8")]
+    assert [(a.device, str(a.network)) for a in reading.addresses] == [("eth1", "10.1.0.1/16")]
+    reading, _ = play(text + "ip rule del from 10.1.0.0/16 table 7\n" + ADD)
+    assert [rule.table for rule in reading.rules] == ["8"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "if [ -e /x ]; then ip route add 10.2.0.0/16 dev ipsec0; fi",
+        "ip route add $(cat net) dev ipsec0",
+        "route add -net $NET dev ipsec0",
+    ],
+)
+def test_a_route_that_is_not_certain_is_told(command: str) -> None:
+    reading, collector = play(f"{command}\n{ADD}")
+    assert reading.routes == []
+    assert "ET172" in [item.code for item in collector.items]

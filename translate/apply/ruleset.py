@@ -36,7 +36,7 @@ class _Origins(Mapping[PolicyKey, str]):
 
     def _all(self) -> Iterator[tuple[PolicyKey, str]]:
         for policy in self._translation.extra:
-            yield policy.key, "an option"
+            yield policy.key, "an option or a route"
         for outcome in (*self._translation.outcomes, *self._translation.exceptions):
             place = str(outcome.eroute.span)
             for policy in outcome.policies:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..mapping.algorithms import IcvLength
-from ..mapping.model import Inbound, Options, TemplateBy
+from ..mapping.model import Inbound, Options, Scoping, TemplateBy
 from ..net import Prefix, parse_address, parse_prefix
 from ..render import Target
 
@@ -359,6 +359,15 @@ def _mapping(parser: argparse.ArgumentParser) -> None:
         " (repeatable)",
     )
     group.add_argument(
+        "--scope",
+        type=Scoping,
+        choices=list(Scoping),
+        default=Scoping.ROUTES,
+        metavar="routes|eroutes",
+        help="routes: routes that were read bound the policies, and what they led into ipsecN and"
+        " no eroute covers is blocked; eroutes: the eroutes alone decide (default: routes)",
+    )
+    group.add_argument(
         "--priority-base",
         type=_number(1, 0xFFFFFFFF),
         default=1_000_000_000,
@@ -438,4 +447,5 @@ def mapping_options(arguments: argparse.Namespace) -> Options:
         crossing_limit=arguments.crossing_limit,
         exception_limit=arguments.exception_limit,
         icv=arguments.icv,
+        scope=arguments.scope,
     )

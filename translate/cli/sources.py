@@ -10,17 +10,15 @@ from pathlib import Path
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..klips.association import Address
-from ..klips.conf import looks_like_conf, read_conf
+from ..klips.conf import read_conf
 from ..klips.configuration import reading_of_configuration
 from ..klips.host import KlipsHost, host_of_readings
+from ..klips.kind_of_text import TextKind, kind_of_text
 from ..klips.policy_groups import GroupMember, read_policy_group
 from ..klips.reading import Reading
-from ..klips.script import looks_like_script, read_script
+from ..klips.script import read_script
 from ..klips.source import read_source
-from ..klips.tree import is_archive, read_archive, read_tree
-
-_SAMPLE = 1 << 16
-"""Octets of a file that are looked at to tell what it is."""
+from ..klips.tree import is_archive, read_archive, read_tree, unpacked_text
 
 
 def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list[str], bool]:
@@ -43,15 +41,17 @@ def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list
             complete = False
             collector.add(_unreadable(shown, error))
             continue
-        sample = data[:_SAMPLE].decode("utf-8", "replace")
+        data = unpacked_text(data)
         if is_archive(data):
             readings.extend(read_archive(BytesIO(data), shown, collector))
-        elif looks_like_conf(sample):
-            configurations.append((Path(name if name != "-" else "."), shown, data))
-        elif looks_like_script(sample):
-            readings.append(read_script(data, shown, collector))
-        else:
-            readings.extend(read_source(data, shown, collector))
+            continue
+        match kind_of_text(data):
+            case TextKind.CONFIGURATION:
+                configurations.append((Path(name if name != "-" else "."), shown, data))
+            case TextKind.SCRIPT:
+                readings.append(read_script(data, shown, collector))
+            case TextKind.CAPTURE:
+                readings.extend(read_source(data, shown, collector))
     complete = complete and not any(item.code in ("ET108", "ET144") for item in collector.items)
     # A configuration does not say which side of a connection this gateway is: addresses do.
     local = _local(arguments.local, readings)

@@ -169,7 +169,9 @@ def _limits(translation: Translation) -> Iterator[str]:
     host, options = translation.host, translation.options
     if host.unread:
         yield f"{len(host.unread)} entries of the input could not be read and have no part in it"
-    if not options.routed and host.eroutes:
+    if not options.routed and any(
+        _has(host, f) for f in (4, 6) if f not in translation.scope.known
+    ):
         yield (
             "what was routed into ipsecN is not known: packets that no eroute covers are taken for"
             " ones that KLIPS never saw (ET214)"

@@ -27,10 +27,9 @@ from ..net import (
     IPPROTO_ESP,
     IPPROTO_ICMPV6,
     IPPROTO_UDP,
-    MASK_OF_LENGTH,
-    WIDTH,
     Prefix,
     Selector,
+    without,
 )
 from .fate import ANY, CLEAR, DROPPED, Fate, Kind, fate_of_eroute
 from .klips_side import BEFORE_ALL, NO_EROUTE, KlipsSide
@@ -203,7 +202,10 @@ def _rest(family: int, options: Options, direction: Direction) -> list[Piece]:
     last = ANY if direction == FORWARDED else CLEAR
     pieces: list[Piece] = []
     if direction in (OUT, FORWARDED):
-        routed = [network for network in options.routed if network.family == family]
+        spared = [flow for flow in options.spared if flow.family == family]
+        pieces = [Piece(cube_of(flow), last, NO_EROUTE) for flow in spared]
+        blocked = (*options.routed, *options.blocked)
+        routed = [network for network in blocked if network.family == family]
         if direction == OUT:
             local = [a for f, a in options.local if f == family]
             sources = [Prefix(family, a, ALL_ONES[family]) for a in local] or [anywhere]
@@ -228,19 +230,4 @@ def _outside(options: Options, family: int) -> list[Prefix]:
     if not options.routed:
         return []
     routed = [network for network in options.routed if network.family == family]
-    return list(_complement(Prefix(family, 0, 0), 0, routed))
-
-
-def _complement(whole: Prefix, length: int, parts: Sequence[Prefix]) -> Iterator[Prefix]:
-    """What is left of a prefix without some parts of it, as prefixes."""
-    inner = [part for part in parts if part.overlaps(whole)]
-    if not inner:
-        yield whole
-        return
-    if any(part.covers(whole) for part in inner):
-        return
-    family = whole.family
-    mask = MASK_OF_LENGTH[family][length + 1]
-    bit = 1 << WIDTH[family] - length - 1
-    for address in (whole.address, whole.address | bit):
-        yield from _complement(Prefix(family, address, mask), length + 1, inner)
+    return list(without(Prefix(family, 0, 0), routed))

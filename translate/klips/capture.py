@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
+from .margin import without_margin, without_numbering
 
 LINE_LIMIT: Final = 16_384
 """Bytes of the longest line that is read.  The longest row KLIPS can print has some 400."""
@@ -53,9 +54,9 @@ def clean_lines(data: bytes, name: str, collector: Collector) -> list[str]:
         lines = [_clean(line) for line in lines]
     if "=3D>" in text:
         _unquote_printable(lines)
-    lines = _without_numbers(lines)
+    lines = _without_numbers(without_numbering(lines))
     _unwrap(lines)
-    return lines
+    return without_margin(lines)
 
 
 def _rows_over_each_other(line: str) -> bool:

@@ -14,12 +14,12 @@ from .association import Address
 from .automatic import eroutes_of
 from .connection import Configuration, Connection, Setting
 from .eroute import Eroute, Form
-from .interface import Attachment
+from .interface import Attachment, Route
 from .manual_keying import is_manual, keyed
 from .policy_groups import GROUP_CONNECTIONS, GroupMember
 from .reading import Reading, Standing
 from .said import SHUNTS
-from .table import Listing
+from .table import Listing, UnreadRow
 
 _PACKET_DEFAULTS = {"pass": "%pass", "reject": "%reject"}
 
@@ -42,7 +42,11 @@ def reading_of_configuration(
     reading.parameters = _parameters(configuration.setup)
     reading.attachments = list(_attachments(configuration.setup, collector))
     eroutes: list[Eroute] = []
-    for connection in (*configuration.connections, *_built_in(configuration, members)):
+    lost: list[UnreadRow] = []
+    refused = 0
+    connections = (*configuration.connections, *_built_in(configuration, members))
+    for connection in connections:
+        before = len(collector.errors), len(eroutes)
         if connection.is_part:
             continue
         if is_manual(connection):
@@ -52,10 +56,16 @@ def reading_of_configuration(
             eroutes += made.eroutes
         else:
             eroutes += eroutes_of(connection, local, members, collector)
+        if len(collector.errors) > before[0]:
+            refused += 1
+            if len(eroutes) == before[1]:
+                lost.append(UnreadRow(*connection.span))
+    reading.routes = _routes(eroutes, reading.attachments)
     eroutes += _packet_default(configuration.setup)
-    _fill(reading, eroutes, collector)
+    _fill(reading, eroutes, lost, collector)
+    reading.refused = {"connection": refused} if refused else {}
     reading.accounted = {
-        "connection": len(configuration.connections),
+        "connection": len(connections) - refused,
         "spi": len(reading.associations),
         "spigrp": len(reading.groups),
         "tncfg": len(reading.attachments),
@@ -63,9 +73,12 @@ def reading_of_configuration(
     return reading
 
 
-def _fill(reading: Reading, eroutes: Sequence[Eroute], collector: Collector) -> None:
+def _fill(
+    reading: Reading, eroutes: Sequence[Eroute], lost: list[UnreadRow], collector: Collector
+) -> None:
     """One eroute for a selector: a second connection for it is told, and the first one holds."""
     listing = reading.listing or Listing(reading.source)
+    listing.unread.extend(lost)
     held: dict[Selector, Eroute] = {}
     for eroute in eroutes:
         first = held.setdefault(eroute.selector, eroute)
@@ -125,6 +138,14 @@ def _attachments(setup: Mapping[str, Setting], collector: Collector) -> list[Att
             continue
         made.append(Attachment(device, physical, setting.span, int(mtu) if mtu.isdecimal() else 0))
     return made
+
+
+def _routes(eroutes: Sequence[Eroute], attachments: Sequence[Attachment]) -> list[Route]:
+    """The routes that ``_updown`` made for connections: each peer's network into ``ipsecN``."""
+    device = attachments[0].device if attachments else "ipsec0"
+    protecting = [e for e in eroutes if not e.said.is_shunt and not e.defect]
+    places = {eroute.selector.destination: eroute.span for eroute in reversed(protecting)}
+    return [Route(destination, device, span) for destination, span in places.items()]
 
 
 def _packet_default(setup: Mapping[str, Setting]) -> list[Eroute]:

@@ -12,6 +12,7 @@ from .association import Address, Association, Group, merged
 from .connection import Configuration
 from .eroute import Eroute
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
+from .reach import Reach, best_routes, is_virtual, reach_of
 from .reading import UNNAMED, Reading, Standing
 from .said import Said
 from .sections import same_host
@@ -27,7 +28,8 @@ class KlipsHost:
     SAIDs of each are its whole group where the group is known.  ``in_kernel_order`` tells that
     rows with one key stand in the order in which KLIPS tries them.  ``repeats`` are rows that
     stand twice and are carried once.  ``groups`` run from the inside out.  ``version`` is the line
-    of ``ipsec_version``, ``parameters`` the sysctls of ``/proc/sys/net/ipsec``.  ``accounted``
+    of ``ipsec_version``, ``parameters`` the sysctls of ``/proc/sys/net/ipsec``.  ``routes_printed``
+    tells that the kernel printed the routes, and that all of them could be read.  ``accounted``
     and ``refused`` count the entries of the input by kind of table, those of other hosts included.
     """
 
@@ -46,6 +48,7 @@ class KlipsHost:
     version: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     configuration: Configuration | None = None
+    routes_printed: bool = False
     accounted: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     _sources: dict[Said, Address] = field(
@@ -72,7 +75,7 @@ class KlipsHost:
         """
         below = {attachment.physical for attachment in self.attachments}
         found = [a for a in self.addresses if a.device in below] or [
-            a for a in self.addresses if _is_virtual(a.device)
+            a for a in self.addresses if is_virtual(a.device)
         ]
         local = [(a.network.family, a.network.address) for a in found]
         local = [address for address in local if not _is_link_local(address)]
@@ -94,22 +97,16 @@ class KlipsHost:
         """
         if not self.routes:
             return None
-        best: dict[Prefix, Route] = {}
-        for route in self.routes:
-            if route.table not in ("main", "254"):
-                continue
-            destination = route.destination.network
-            held = best.get(destination)
-            if held is None or route.metric < held.metric:
-                best[destination] = route
-        return tuple(
-            destination for destination, route in best.items() if _is_virtual(route.device)
+        best = best_routes(self.routes)
+        return tuple(d for d, found in best.items() if is_virtual(found[0].device))
+
+    @property
+    def reach(self) -> Reach:
+        """Which packets went into ``ipsecN``, and which did not (computed anew at each call)."""
+        sources = dict.fromkeys(eroute[0][0] for eroute in self.eroutes)
+        return reach_of(
+            self.routes, self.rules, self.addresses, sources, printed=self.routes_printed
         )
-
-
-def _is_virtual(device: str) -> bool:
-    """Whether this is a device of KLIPS: ``ipsecN``; ``mastN`` takes marked packets alone."""
-    return device.startswith("ipsec") and device[5:].isdecimal()
 
 
 def _is_link_local(address: Address) -> bool:
@@ -226,6 +223,7 @@ def _joined(
     for part in (*others, reading):
         parameters.update(part.parameters)
     configurations = [r.configuration for r in (reading, *reversed(others))]
+    routing = _routing(reading, others)
     return KlipsHost(
         _with_groups(listing.eroutes, joined),
         tuple(listing.unread) + tuple(lost),
@@ -237,13 +235,21 @@ def _joined(
         joined,
         tuple({a.device: a for a in attachments}.values()),
         tuple(reading.addresses or _last([r.addresses for r in others])),
-        tuple(reading.routes or _last([r.routes for r in others])),
+        tuple(routing.routes),
         tuple(reading.rules or _last([r.rules for r in others])),
         version,
         parameters,
         next((c for c in configurations if c is not None), None),
+        routing.standing is Standing.TABLE and not routing.refused.get("route"),
         *accounts,
     )
+
+
+def _routing(reading: Reading, others: Sequence[Reading]) -> Reading:
+    """The reading whose routes hold: what a kernel printed outweighs what a script added."""
+    with_routes = [r for r in (*others, reading) if r.routes]
+    printed = [r for r in with_routes if r.standing is Standing.TABLE]
+    return next(reversed(printed or with_routes), reading)
 
 
 def _with_groups(eroutes: Iterable[Eroute], groups: Sequence[Group]) -> tuple[Eroute, ...]:

@@ -39,7 +39,8 @@ class Route(NamedTuple):
     """A row of a routing table.
 
     ``kind`` is ``unicast``, ``local``, ``broadcast``, ``blackhole``, ``unreachable``,
-    ``prohibit`` or ``throw``; ``device`` is empty where the kind has none.
+    ``prohibit`` or ``throw``; ``device`` is empty where the kind has none.  ``origin`` is who made
+    it, where ``ip route`` tells: ``kernel`` for what comes with an address.
     """
 
     destination: Prefix
@@ -50,6 +51,7 @@ class Route(NamedTuple):
     metric: int = 0
     table: str = "main"
     kind: str = "unicast"
+    origin: str = ""
 
 
 class RoutingRule(NamedTuple):

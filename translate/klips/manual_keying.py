@@ -13,6 +13,7 @@ from .association import Address, Association, Group
 from .automatic import SHUNT_TYPES
 from .connection import Connection
 from .eroute import Eroute, Form
+from .row import refuse
 from .said import SA_AH, SA_ESP, SA_IPIP, SHUNTS, Said
 from .sides import Side, Sides, read_sides
 
@@ -53,7 +54,9 @@ def keyed(connection: Connection, local: Collection[Address], collector: Collect
                 connection.span,
             )
         )
-        return Keyed()
+        # Its packets are known all the same, so that they can be blocked.
+        rows = _eroutes(connection, sides, (SHUNTS["%drop"],))
+        return Keyed(eroutes=tuple(refuse(eroute, "ET170") for eroute in rows))
 
 
 def _keyed(connection: Connection, sides: Sides) -> Keyed:

@@ -9,6 +9,7 @@ lib/inet6_gr.c), of ``ip route`` for both families (iproute2, ip/iproute.c) and 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
@@ -59,15 +60,17 @@ _QUAD: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _NAME: Final = r"[A-Za-z0-9_.-]+"
 _NUMBER: Final = r"(?:[0-9]+|-)"
 _TABLE_ROW: Final = re.compile(
-    rf"\s*(?P<destination>{_NAME}) +(?P<gateway>{_NAME}|\*) +(?P<mask>{_QUAD}) +"
-    rf"(?P<flags>[UGHRDMAC!]+) +(?P<first>{_NUMBER}) +{_NUMBER} +{_NUMBER} +(?P<device>[^\s:]\S*)"
-    rf"(?: +{_NUMBER} +{_NUMBER} +{_NUMBER})?\s*\Z",
+    rf"\s*(?P<destination>{_NAME})[ \t]+(?P<gateway>{_NAME}|\*)[ \t]+(?P<mask>{_QUAD})[ \t]+"
+    rf"(?P<flags>[UGHRDMAC!]+)[ \t]+(?P<first>{_NUMBER})[ \t]+{_NUMBER}[ \t]+{_NUMBER}"
+    rf"[ \t]+(?P<device>[^\s:]\S*)"
+    rf"(?:[ \t]+{_NUMBER}[ \t]+{_NUMBER}[ \t]+{_NUMBER})?\s*\Z",
     re.ASCII,
 )
 _TABLE_ROW_6: Final = re.compile(
     r"\s*(?P<destination>[0-9a-f:.]+/[0-9]{1,3}|default|\[::\]/0)"
-    r" +(?P<gateway>[0-9a-f:.]+|\*|\[::\])"
-    r" +(?P<flags>[UGHRDMACnea!]+) +(?P<first>-?[0-9]+) +[0-9]+ +[0-9]+ +(?P<device>\S+)\s*\Z",
+    r"[ \t]+(?P<gateway>[0-9a-f:.]+|\*|\[::\])"
+    r"[ \t]+(?P<flags>[UGHRDMACnea!]+)[ \t]+(?P<first>-?[0-9]+)[ \t]+[0-9]+[ \t]+[0-9]+"
+    r"[ \t]+(?P<device>\S+)\s*\Z",
     re.ASCII,
 )
 _WORDS: Final = r"(?:via|dev|proto|scope|src|metric|table|nexthop|error|mtu|advmss|onlink|tos)"
@@ -83,7 +86,7 @@ _RULE: Final = re.compile(
     r"\s*(?P<priority>[0-9]{1,10}):\s+(?P<rest>(?:not +)?from .*)\Z", re.ASCII
 )
 _COLUMNS: Final = re.compile(
-    r"\s*(?:Destination +(?:Gateway|Next Hop) .*(?:Flags?|Iface|If)\b.*"
+    r"\s*(?:Destination[ \t]+(?:Gateway|Next Hop)[ \t].*(?:Flags?|Iface|If)\b.*"
     r"|Kernel (?:IP|IPv6) routing table.*)\Z"
 )
 _CACHE: Final = re.compile(r"\s+cache\b.*\Z")
@@ -187,7 +190,7 @@ def is_cache_line(line: str) -> bool:
 
 def has_metric_column(heading: str) -> bool:
     """Whether the columns under this heading of net-tools have the metric in the fifth place."""
-    return " Met" in heading
+    return re.search(r"\sMet", heading) is not None
 
 
 def read_route(
@@ -302,6 +305,7 @@ def _iproute(words: list[str], span: Span, context: RouteContext) -> Route:
         int(metric),
         values.get("table", context.table),
         kind,
+        values.get("proto", ""),
     )
 
 
@@ -320,6 +324,8 @@ def _attributes(words: list[str]) -> dict[str, str]:
                 raise ValueError(f"{word!r} stands twice")
         elif word in _VALUED:
             value = next(rest, "")
+            if word == "proto":
+                values[word] = value
             if value in _UNLESS_VALUE:
                 next(rest, "")
         elif word.startswith("<") and word.endswith(">"):
@@ -340,14 +346,15 @@ def read_rule(line: str, span: Span, collector: Collector) -> RoutingRule | None
     if match is None:
         return None
     try:
-        return _rule(int(match["priority"]), match["rest"].split(), span)
+        return rule_of_words(int(match["priority"]), match["rest"].split(), span)
     except ValueError as error:
         collector.add(_unreadable("ET141", "this routing rule cannot be read", error, line, span))
         return None
 
 
-def _rule(priority: int, words: list[str], span: Span) -> RoutingRule:
-    inverted = words[0] == "not"
+def rule_of_words(priority: int, words: Sequence[str], span: Span) -> RoutingRule:
+    """A rule as its words stand in a row or behind ``ip rule add``.  Raises ``ValueError``."""
+    inverted = list(words[:1]) == ["not"]
     source: Prefix | None = None
     destination: Prefix | None = None
     mark: tuple[int, int] | None = None

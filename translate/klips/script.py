@@ -13,14 +13,13 @@ from dataclasses import replace
 from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
-from ..net import ALL_ONES, MASK_OF_LENGTH, Prefix
-from .address import parse_klips_address, parse_subnet
 from .association import Association, Group
 from .capture import clean_lines
 from .command import Action, ErouteCommand, Word, parse_eroute_command
 from .eroute import Eroute
-from .interface import Attachment, InterfaceAddress, Route
+from .interface import Attachment
 from .lookup import row_of
+from .network_commands import COMMANDS, Network
 from .reading import Reading, Standing
 from .said import SA_IPIP, Said
 from .shell import ShellMissingError, SimpleCommand, read_shell
@@ -29,7 +28,6 @@ from .spi_command import parse_spi_command
 from .table import Listing, UnreadRow
 
 TOOLS: Final = ("eroute", "spi", "spigrp", "tncfg", "klipsdebug")
-_AROUND: Final = ("ip", "route", "ifconfig")
 _OPAQUE: Final = ("eval", ".", "source")
 
 _SHEBANG: Final = re.compile(r"#!\s*\S*/(ba|da|k|a)?sh\b")
@@ -88,8 +86,7 @@ class _Player:
         self.chains: list[list[Said]] = []
         self.places: dict[Said, Span] = {}
         self.attachments: dict[str, Attachment] = {}
-        self.addresses: list[InterfaceAddress] = []
-        self.routes: list[Route] = []
+        self.network = Network()
         self.inward: set[Said] = set()
         self.counts: dict[str, int] = {}
         self.refused: dict[str, int] = {}
@@ -117,7 +114,7 @@ class _Player:
                 return
         if name in TOOLS:
             self._tool(command, name, rest)
-        elif name in _AROUND:
+        elif name in COMMANDS:
             self._around(command, name, words[1:])
         elif name in _OPAQUE:
             self.tell(
@@ -304,81 +301,27 @@ class _Player:
     # -- what stands around
 
     def _around(self, command: SimpleCommand, name: str, words: Sequence[str | None]) -> None:
-        if command.doubt or any(word is None for word in words):
-            return  # addresses and routes help; no policy hangs on them
         known = [word for word in words if word is not None]
+        if command.doubt or len(known) < len(words):
+            if name == "route" or any(word in ("route", "rule", "r", "ro") for word in known):
+                self.tell(
+                    "ET172",
+                    Severity.WARNING,
+                    f"what this {name} command did is not certain, and it has no part here:"
+                    f" {command.doubt or 'it holds a word that only a running shell knows'}",
+                    command.span,
+                    hint="give what `ip route` prints on the host, or say --routed NETWORK",
+                )
+            return
         try:
-            if name == "ifconfig":
-                self._ifconfig(known, command.span)
-            elif name == "route" and known[:1] == ["add"]:
-                self._route(known[1:], command.span)
-            elif name == "ip":
-                self._ip(known, command.span)
-        except (ValueError, IndexError):
+            self.network.play(name, known, command.span)
+        except ValueError as error:
             self.tell(
                 "ET156",
                 Severity.NOTE,
-                f"this {name} command is not understood and tells nothing here",
+                f"this {name} command tells nothing here: {error}",
                 command.span,
             )
-
-    def _ifconfig(self, words: list[str], place: Span) -> None:
-        if len(words) < 2:
-            return
-        options = {words[i]: words[i + 1] for i in range(1, len(words) - 1)}
-        if words[1] in ("up", "down", "mtu", "netmask", "inet6", "add"):
-            return
-        text = words[2] if words[1] == "inet" else words[1]
-        family, number = parse_klips_address(text.partition("/")[0])
-        mask = options.get("netmask", "255.255.255.255")
-        network = parse_subnet(f"0.0.0.0/{mask}" if "/" not in text else text)
-        self.addresses.append(
-            InterfaceAddress(words[0], Prefix(family, number, network.mask), place)
-        )
-
-    def _ip(self, words: list[str], place: Span) -> None:
-        words = [word for word in words if not word.startswith("-")]
-        kind = words[0] if words else ""
-        if kind in ("addr", "address", "a") and words[1] == "add" and "dev" in words:
-            device = words[words.index("dev") + 1]
-            text = words[2]
-            family, number = parse_klips_address(text.partition("/")[0])
-            length = text.partition("/")[2] or ("32" if family == 4 else "128")
-            mask = MASK_OF_LENGTH[family][int(length)]
-            self.addresses.append(InterfaceAddress(device, Prefix(family, number, mask), place))
-        elif kind in ("route", "r") and words[1] in ("add", "replace", "append"):
-            self._ip_route(words[2:], place)
-
-    def _ip_route(self, words: list[str], place: Span) -> None:
-        options = {words[i]: words[i + 1] for i in range(1, len(words) - 1)}
-        gateway = parse_klips_address(options["via"]) if "via" in options else None
-        family = 6 if ":" in words[0] or (gateway and gateway[0] == 6) else 4
-        self.routes.append(
-            Route(
-                _destination(words[0], family),
-                options.get("dev", ""),
-                place,
-                gateway,
-                table=options.get("table", "main"),
-            )
-        )
-
-    def _route(self, words: list[str], place: Span) -> None:
-        options = {words[i]: words[i + 1] for i in range(len(words) - 1)}
-        kind = words[0]
-        text = words[1] if kind in ("-net", "-host") else kind
-        if "netmask" in options and "/" not in text:
-            text = f"{text}/{options['netmask']}"
-        gateway = options.get("gw")
-        device = options.get("dev") or (words[-1] if len(words) % 2 == 0 and not gateway else "")
-        self.routes.append(
-            Route(
-                _destination(text, 4),
-                device,
-                place,
-                parse_klips_address(gateway) if gateway else None,
-            )
-        )
 
     # -- the result
 
@@ -402,17 +345,14 @@ class _Player:
             if chain
         ]
         reading.attachments = list(self.attachments.values())
-        reading.addresses = self.addresses
-        reading.routes = self.routes
-        reading.accounted = {name: n for name, n in self.counts.items() if n}
+        reading.addresses = self.network.addresses
+        reading.routes = self.network.routes
+        reading.rules = self.network.rules
+        counts = self.counts | {
+            "route": len(self.network.routes),
+            "rule": len(self.network.rules),
+            "address": len(self.network.addresses),
+        }
+        reading.accounted = {name: n for name, n in counts.items() if n}
         reading.refused = dict(self.refused)
         return reading
-
-
-def _destination(text: str, family: int) -> Prefix:
-    if text == "default":
-        return Prefix(family, 0, 0)
-    if "/" in text:
-        return parse_subnet(text, family).network
-    found, number = parse_klips_address(text)
-    return Prefix(found, number, ALL_ONES[found])

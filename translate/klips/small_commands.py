@@ -9,7 +9,16 @@ from ..diagnostics import Collector, Span
 from .address import parse_klips_address
 from .command import Word
 from .said import PREFIXES, SA_INT, Said, parse_said
-from .tool_options import Given, Grammar, RefusedError, choice, number, read_options, tell
+from .tool_options import (
+    Given,
+    Grammar,
+    RefusedError,
+    choice,
+    number,
+    only_informs,
+    read_options,
+    tell,
+)
 
 SPIGRP: Final = Grammar("spigrp", ("said", "debug", "help", "version"), ("label", "optionsfrom"))
 TNCFG: Final = Grammar(
@@ -97,6 +106,7 @@ def _common(grammar: Grammar, words: Sequence[Word]) -> Given:
     if "optionsfrom" in given.options:
         word = given.options["optionsfrom"]
         raise RefusedError("options in another file are not read: write them out here", word)
+    only_informs(given)
     return given
 
 

@@ -21,7 +21,16 @@ from .association import (
 from .command import Word
 from .key import parse_key
 from .said import PREFIXES, SA_AH, SA_COMP, SA_ESP, SA_INT, SA_IPIP, Said, parse_said
-from .tool_options import Given, Grammar, RefusedError, choice, number, read_options, tell
+from .tool_options import (
+    Given,
+    Grammar,
+    RefusedError,
+    choice,
+    number,
+    only_informs,
+    read_options,
+    tell,
+)
 
 ACTIONS: Final = ("ah", "esp", "comp", "ip4", "ip6", "del", "clear")
 
@@ -106,7 +115,7 @@ def _command(given: Given, place: Span) -> SpiCommand:
         raise RefusedError("options in another file are not read: write them out here", word)
     if given.rest:
         raise RefusedError("ipsec spi takes options alone", given.rest[0])
-    if "help" in given.options or "version" in given.options:
+    if only_informs(given):
         return SpiCommand("list", place)
     actions = [name for name in ACTIONS if name in given.options]
     if len(actions) > 1:

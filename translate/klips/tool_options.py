@@ -88,6 +88,22 @@ def read_options(grammar: Grammar, words: Sequence[Word]) -> Given:
     return given
 
 
+def only_informs(given: Given) -> bool:
+    """Whether the tool printed its usage or version and ended.
+
+    Raises :class:`RefusedError` when the command also asks for something, which was not done.
+    """
+    word = next(
+        (given.options[name] for name in ("help", "version") if name in given.options), None
+    )
+    if word is not None and (given.options.keys() - _TALK or given.rest):
+        raise RefusedError("the tool printed and ended, and did nothing else", word)
+    return word is not None
+
+
+_TALK: Final = frozenset({"help", "version", "debug", "label"})
+
+
 def _option(grammar: Grammar, word: Word) -> tuple[str, str, str]:
     """Name, equals sign and value of an option; an empty name for what is none."""
     text = word.text

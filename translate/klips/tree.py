@@ -61,6 +61,14 @@ def is_archive(data: bytes) -> bool:
     return data[:2] == _GZIP or data[_MAGIC] == b"ustar"
 
 
+def unpacked_text(data: bytes) -> bytes:
+    """A text that was packed with gzip by itself, unpacked; anything else as it is."""
+    if data[:2] != _GZIP:
+        return data
+    found = _unpacked(io.BytesIO(data), "", Collector())
+    return data if found is None or found[_MAGIC] == b"ustar" else found
+
+
 def read_tree(path: Path, collector: Collector) -> list[Reading]:
     """Read a folder, or a file that is a tar archive (also packed with gzip).
 

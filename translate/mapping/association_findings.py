@@ -32,7 +32,8 @@ _TEXTS: Final = {
     ),
     "ET246": (
         Severity.NOTE,
-        "the outer header is as KLIPS made it: DF cleared, TOS hidden unless hidetos=no",
+        "the outer header is as KLIPS made it: DF cleared, TOS hidden unless hidetos=no, nothing"
+        " copied back on the way in",
         "",
     ),
     "ET247": (
@@ -45,6 +46,23 @@ _TEXTS: Final = {
         Severity.WARNING,
         "an SPI below 0x100 is reserved, a CPI has 16 bits: the low bits are carried",
         "",
+    ),
+    "ET274": (
+        Severity.NOTE,
+        "a packet with DF that does not fit into the tunnel is dropped, with an ICMP error; KLIPS"
+        " sent it in fragments, with the error as well unless fragicmp=no",
+        "ICMP must reach the senders, or their MSS be bounded at the gateway",
+    ),
+    "ET275": (
+        Severity.NOTE,
+        "whether TOS was hidden is not known; it is taken as hidden, as KLIPS's startup did",
+        "give ipsec.conf (hidetos) or /proc/sys/net/ipsec/tos too",
+    ),
+    "ET276": (
+        Severity.WARNING,
+        "sequence numbers go on where they were when they were read: what was sent since then is"
+        " sent with numbers that a peer with a replay window drops",
+        "read them after KLIPS has stopped, or have the peer make its association anew",
     ),
 }
 

@@ -27,6 +27,7 @@ from .algorithms import (
     icv_of_version,
 )
 from .model import TRANSPORT_MODE, TUNNEL_MODE, Options, Outcome
+from .outer_header import outer_header
 
 _RESERVED_SPIS: Final = 0x100
 _CPI_BITS: Final = 0xFFFF
@@ -197,9 +198,10 @@ def _state(context: _Context, association: Association, codes: list[str]) -> Sta
         codes.append("ET249")
     if spi < _RESERVED_SPIS:
         codes.append("ET249")
-    flags, extra = _header_flags(context, mode, inbound=place.inbound)
-    if mode == TUNNEL_MODE:
-        codes.append("ET246")
+    header = outer_header(mode, said.family, context.host.parameters, inbound=place.inbound)
+    codes.extend(header.codes)
+    if association.sequence:
+        codes.append("ET276")
     return State(
         said.protocol,
         said.family,
@@ -213,8 +215,8 @@ def _state(context: _Context, association: Association, codes: list[str]) -> Sta
         _compression(association),
         min(association.replay_window, 64) if said.protocol != SA_COMP else 0,
         None,
-        flags,
-        extra,
+        header.flags,
+        header.extra_flags,
         _limits(association, codes),
         _encapsulation(association, codes),
         replay=Replay(
@@ -242,23 +244,6 @@ def _ends(context: _Context, association: Association, place: _Place) -> tuple[A
     if source is None:
         raise _RefusedError("its source address is not known; say --local ADDRESS")
     return source, destination
-
-
-def _header_flags(
-    context: _Context, mode: str, *, inbound: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the outer header was like: KLIPS cleared DF, and with hidetos (the default) TOS too.
-
-    ipsec_xmit.c: frag_off = 0; tos by the sysctl ``tos``: 0 copies the byte, anything else hides
-    it.  Nothing was copied back on decapsulation.
-    """
-    if mode != TUNNEL_MODE:
-        return (), ()
-    if inbound:
-        return ("noecn",), ()
-    if context.host.parameters.get("tos", "1") == "0":
-        return ("nopmtudisc",), ()
-    return ("noecn", "nopmtudisc"), ("dont-encap-dscp",)
 
 
 def _cipher(association: Association, codes: list[str]) -> Algorithm | None:

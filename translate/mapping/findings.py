@@ -125,6 +125,12 @@ _TEXTS: Final = {
         "the group is an IP-in-IP header alone: it protects nothing and is no policy of XFRM",
         "make a tunnel interface: ip link add ... type ipip local ... remote ...",
     ),
+    "ET272": (
+        _WARNING,
+        "no route led (all of) its destination into ipsecN, so that KLIPS let packets to it pass by"
+        " other routes, unseen; they meet the policy now",
+        "look whether the routes are of the time when the tunnel was up",
+    ),
     "ET304": (
         _NOTE,
         "KLIPS compared ports of TCP and UDP alone, so that no packet ever reached this eroute;"
@@ -158,8 +164,13 @@ def exceptional(
         )
 
 
-def summaries(outcomes: Sequence[Outcome], options: Options) -> Iterator[Diagnostic]:
-    """One diagnostic for each code that some outcome has, at the first of them."""
+def summaries(
+    outcomes: Sequence[Outcome], options: Options, known: Collection[int] = ()
+) -> Iterator[Diagnostic]:
+    """One diagnostic for each code that some outcome has, at the first of them.
+
+    ``options`` are those that the user gave, ``known`` the families whose routes were read.
+    """
     first: dict[str, Outcome] = {}
     count: dict[str, int] = {}
     by_codes: dict[tuple[str, ...], list[Outcome]] = {}
@@ -174,8 +185,9 @@ def summaries(outcomes: Sequence[Outcome], options: Options) -> Iterator[Diagnos
             count[code] = count.get(code, 0) + len(members)
             if code not in first or members[0].eroute.span < first[code].eroute.span:
                 first[code] = members[0]
-    if outcomes and not options.routed and "ET214" not in count:
-        first["ET214"], count["ET214"] = outcomes[0], len(outcomes)
+    unbounded = [] if options.routed else [o for o in outcomes if o.eroute[0][0][0] not in known]
+    if unbounded and "ET214" not in count:
+        first["ET214"], count["ET214"] = unbounded[0], len(unbounded)
     if outcomes and options.bypass:
         first["ET223"], count["ET223"] = outcomes[0], 1
     shunted = [o for members in by_codes.values() for o in members[:1] if not o.treatment.steps]

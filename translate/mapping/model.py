@@ -26,6 +26,16 @@ class Inbound(StrEnum):
     """Clear text is accepted, as KLIPS did."""
 
 
+class Scoping(StrEnum):
+    """Whether the routes that were read have a part in what the policies reach."""
+
+    ROUTES = "routes"
+    """What was routed into ipsecN and no eroute covered is blocked; what was not is left alone."""
+
+    EROUTES = "eroutes"
+    """The eroutes alone decide."""
+
+
 class TemplateBy(StrEnum):
     """How a template names its SA."""
 
@@ -66,8 +76,12 @@ class Options:
     ``local`` are addresses of this gateway.  ``assume`` is the group behind a tunnel SAID that
     names none, protocols from the inside out.  ``bypass`` are networks that were never routed
     into ipsecN; ``routed`` are destinations that were, where KLIPS dropped what no eroute
-    covered.  The band of priorities starts at ``priority_base``; reqids at ``reqid_base``, or
-    one ``reqid`` for all.  ``icv`` overrides what the version tells of SHA-2 check values.
+    covered.  ``scope`` tells whether routes that were read are used where ``routed`` says nothing;
+    what they come to is then in ``bypass``, in ``blocked`` (destinations where what no eroute
+    covers is blocked, without a bound for the eroutes) and in ``spared`` (what is not, because it
+    is not certain that it went there).  The band of priorities starts at ``priority_base``; reqids
+    at ``reqid_base``, or one ``reqid`` for all.  ``icv`` overrides what the version tells of SHA-2
+    check values.
     """
 
     local: tuple[tuple[int, int], ...] = ()
@@ -84,6 +98,9 @@ class Options:
     crossing_limit: int = 200_000
     exception_limit: int = 64
     icv: IcvLength | None = None
+    scope: Scoping = Scoping.ROUTES
+    blocked: tuple[Prefix, ...] = ()
+    spared: tuple[Selector, ...] = ()
 
 
 class Shield(NamedTuple):

@@ -39,6 +39,7 @@ from .model import (
 )
 from .precedence import NO_EXCEPTIONS, Dispute, Exceptions, Precedence, decide
 from .protection import Protection
+from .scope import NO_SCOPE, Scope, scope_of
 from .shunts import shunt_treatments
 
 BAND: Final = 100_000_000
@@ -49,10 +50,12 @@ BAND: Final = 100_000_000
 class Translation:
     """The whole result.
 
-    ``outcomes`` stand in the order of the input.  ``extra`` are policies that come from options,
-    not from eroutes.  ``firewall`` are the rules beside the policies, in their order.  ``states``
-    are the associations and what became of each.  ``exceptions`` are parts of eroutes that stand
-    before all others, for what no order of priorities gives.
+    ``options`` are those that were given, with what the routes of the host add to them.
+    ``outcomes`` stand in the order of the input.  ``extra`` are policies that come from options or
+    routes, not from eroutes.  ``firewall`` are the rules beside the policies, in their order.
+    ``states`` are the associations and what became of each.  ``exceptions`` are parts of eroutes
+    that stand before all others, for what no order of priorities gives.  ``scope`` is what the
+    routes come to.
     """
 
     host: KlipsHost
@@ -65,6 +68,7 @@ class Translation:
     last_priority: int
     states: tuple[Carried, ...] = ()
     exceptions: tuple[Outcome, ...] = ()
+    scope: Scope = NO_SCOPE
 
     @property
     def band(self) -> tuple[int, int]:
@@ -94,12 +98,12 @@ class Translation:
 
     @property
     def bypassed(self) -> tuple[Policy, ...]:
-        """The policies of --bypass, which stand before those of all eroutes."""
+        """The policies for what never went into ipsecN, before those of all eroutes."""
         return self.extra[: len(_bypass_flows(self.options))]
 
     @property
     def uncovered(self) -> tuple[Policy, ...]:
-        """The policies of --routed, for what no eroute covers.
+        """The policies for what was routed into ipsecN and no eroute covers.
 
         Installed last, although they are wide: what stops everything must not stand alone.
         """
@@ -132,7 +136,9 @@ def translate(
 
     ``exceptions`` are for :func:`..equivalence.exact.translate_exactly`, which finds them.
     """
-    mapper = _Mapper(options, host)
+    scope, given = scope_of(host, options), options
+    options = scope.within(given)
+    mapper = _Mapper(options, host, scope)
     drafts = [mapper.draft(eroute) for eroute in host.eroutes]
     treatments = [draft[0] for draft in drafts]
     precedence = decide(
@@ -182,13 +188,15 @@ def translate(
     numbers = range(len(outcomes), len(outcomes) + len(before))
     carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], bypass)
     outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]
-    last = first + POLICIES_PER_PLACE * (len(outcomes) + len(options.routed))
+    behind = len(options.routed) + len(options.blocked)
+    last = first + POLICIES_PER_PLACE * (len(outcomes) + behind)
     states = carry_associations(host, outcomes, options)
     found = [
         *findings.limits(options, last, mapper.protection.reqids),
         *precedence.findings,
         *findings.exceptional(host.eroutes, exceptions.settled, exceptions.selectors),
-        *findings.summaries(outcomes, options),
+        *findings.summaries(outcomes, given, scope.known),
+        *scope.findings,
         *association_findings(states),
     ]
     return Translation(
@@ -202,6 +210,7 @@ def translate(
         last,
         states,
         tuple(before),
+        scope,
     )
 
 
@@ -211,8 +220,9 @@ _Draft = tuple[Treatment, tuple[Selector, ...], str]
 class _Mapper:
     """Chooses the treatment of each eroute; holds what is the same for a whole table."""
 
-    def __init__(self, options: Options, host: KlipsHost) -> None:
+    def __init__(self, options: Options, host: KlipsHost, scope: Scope) -> None:
         self.options = options
+        self.scope = scope
         self.protection = Protection(options)
         self.host_bits = False
         self.holes = _holes(host)
@@ -247,10 +257,19 @@ class _Mapper:
             treatment, selectors = _with_ports(treatment, selectors)
         if self.options.routed:
             selectors = self._scoped(selectors)
-        elif treatment[0] == "exact":
-            # Exact for what went into ipsecN; what did not is not known.
-            treatment = _add(treatment, "ET214", Kind.NOTED)
+        else:
+            treatment = self._reached(selector, treatment)
         return treatment, selectors, reason
+
+    def _reached(self, selector: Selector, treatment: Treatment) -> Treatment:
+        """Exact for what went into ipsecN; what did not, or is not known, is said."""
+        scope, family = self.scope, selector[0][0]
+        if family in scope.known:
+            if scope.holds(selector[1]):
+                return treatment
+            if family in scope.whole:
+                return _add(treatment, "ET272", Kind.NOTED)
+        return _add(treatment, "ET214", Kind.NOTED) if treatment[0] == "exact" else treatment
 
     def _scoped(self, selectors: tuple[Selector, ...]) -> tuple[Selector, ...]:
         """Only what was routed into ipsecN."""
@@ -473,7 +492,7 @@ def _doubtful_passes(
 
 
 def _bypass_flows(options: Options) -> list[tuple[str, Selector]]:
-    """What --bypass allows: these networks were never routed into ipsecN.
+    """What passes before all eroutes: these networks were never routed into ipsecN.
 
     Nothing is said of what is forwarded *to* them: it may come out of a tunnel, and a policy
     without templates would drop it then (__xfrm_policy_check, secpath_has_nontransport).
@@ -488,15 +507,20 @@ def _bypass_flows(options: Options) -> list[tuple[str, Selector]]:
 
 
 def _extra_policies(options: Options, outcomes: Sequence[Outcome], last: int) -> Iterator[Policy]:
-    """The policies of --bypass, before all eroutes, and of --routed, behind them."""
+    """The policies before all eroutes, and those behind them for what no eroute covers."""
     bypass = _bypass_flows(options)
     for place, (direction, selector) in enumerate(bypass):
         yield Policy(direction, selector, options.priority_base + place, ALLOW)
-    if not options.routed:
+    networks = dict.fromkeys((*options.routed, *options.blocked))
+    if not networks:
         return
     taken = {place for outcome in outcomes for place in places(outcome)} | set(bypass)
-    start = last - POLICIES_PER_PLACE * len(options.routed)
-    for number, network in enumerate(dict.fromkeys(options.routed)):
+    start = last - POLICIES_PER_PLACE * (len(options.routed) + len(options.blocked))
+    for spared in options.spared:
+        if (OUT, spared) not in taken:
+            taken.add((OUT, spared))
+            yield Policy(OUT, spared, start, ALLOW)
+    for number, network in enumerate(networks):
         priority = start + POLICIES_PER_PLACE * (number + 1)
         selector = Selector(Prefix(network.family, 0, 0), network)
         # No eroute at all: KLIPS let the host's own IKE, ESP and AH pass, and dropped the rest.
@@ -527,7 +551,7 @@ def _firewall(
         return
     for network in options.bypass:
         anywhere = Prefix(network.family, 0, 0)
-        yield FirewallRule("return", Selector(anywhere, network), "--bypass")
+        yield FirewallRule("return", Selector(anywhere, network), "never routed into ipsecN")
     for exception in exceptions:
         said = exception.eroute.said
         rejects = said.protocol == SA_INT and said.spi == SPI_REJECT

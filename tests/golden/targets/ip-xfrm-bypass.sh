@@ -36,7 +36,7 @@ others=$(ip xfrm policy | awk '$1 == "dir" && $2 ~ /^(in|out|fwd)$/ { for (i = 3
 [ "$others" -eq 0 ] || [ "${REPLACE_OTHERS:-no}" = yes ] || fail "policies here that are not ours: $others (priorities not from 1000000000 to 1099999999): one with a selector and direction from below would be replaced. Compare with \`ip xfrm policy\`; REPLACE_OTHERS=yes goes on"
 trap 'test $? -eq 0 || echo "eroute-translate: stopped before the end; the policies above the failing command are in place" >&2' EXIT
 
-# --bypass: networks that were never routed into ipsecN.
+# Networks that were never routed into ipsecN (--bypass, or by the routes that were read).
 ip xfrm policy update src 0.0.0.0/0 dst 172.31.252.0/24 dir out priority 1000000000
 ip xfrm policy update src 172.31.252.0/24 dst 0.0.0.0/0 dir in priority 1000000001
 ip xfrm policy update src 172.31.252.0/24 dst 0.0.0.0/0 dir fwd priority 1000000002
@@ -96,7 +96,7 @@ table inet eroute_translate {
 	chain answers {
 		type filter hook prerouting priority filter; policy accept;
 		fib daddr type != unicast return
-		meta nfproto ipv4 ip daddr 172.31.252.0/24 return comment "--bypass"
+		meta nfproto ipv4 ip daddr 172.31.252.0/24 return comment "never routed into ipsecN"
 		meta nfproto ipv4 ip saddr 172.31.252.0/24 ip daddr 192.168.7.9/32 meta l4proto 6 th dport 25 reject with icmp type admin-prohibited comment "docs/examples/gateway.eroute:4"
 	}
 }

@@ -62,7 +62,7 @@ ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 proto 51 dir out p
 ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 dir out priority 1000000002 tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 1000003 mode transport
 ip xfrm policy update src 192.168.43.1/32 dst 192.168.43.9/32 dir in priority 1000000002 tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 1000003 mode transport level use
 
-# --routed: what no eroute covers. Last, since alone it would stop everything.
+# What was routed into ipsecN and no eroute covers. Last, since alone it would stop everything.
 ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto udp sport 500 dir out priority 1000000015
 ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto udp sport 4500 dir out priority 1000000015
 ip xfrm policy update src 172.31.252.1/32 dst 192.168.0.0/16 proto 50 dir out priority 1000000015

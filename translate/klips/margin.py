@@ -1,0 +1,93 @@
+"""What stands in front of every line of a pasted text: numbers, stamps, quote marks, indentation.
+
+Rows of some tables begin in the first column, and sections of a capture do, so a margin is cut off
+where (nearly) all lines have it.  Columns in messages are counted without it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_STAMP: Final = re.compile(
+    r"\s*(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?"
+    r"(?:Z| ?[+-][0-9]{2}:?[0-9]{2})?)(?: |\Z)"
+)
+"""The time in a line of syslog (RFC 3164, or 5424's form)."""
+
+_HOST: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*)(?: |\Z)")
+_PROGRAM: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_./()-]*)(?:\[[0-9]+\])?:(?: |\Z)")
+_NUMBER: Final = re.compile(r"[ \t]{0,7}([0-9]{1,7})(?:[:\t]| {1,2}|\Z)")
+_COUNTED_ROW: Final = re.compile(r"\s*-?[0-9]+\s+[0-9a-fA-F:.\[\]]{1,50}/")
+_QUOTE: Final = re.compile(r"(?:[>|] ?)+")
+_SHARE: Final = 0.9
+_FEWEST: Final = 2
+
+
+def without_margin(lines: list[str]) -> list[str]:
+    """The lines without a margin that all of them have.  Their number stays the same."""
+    unstamped = _without(lines, _STAMP)
+    if unstamped is not lines:
+        lines = _without_word(_without_word(unstamped, _HOST), _PROGRAM)
+    lines = _without(lines, _QUOTE)
+    return _dedented(lines)
+
+
+def _without(lines: list[str], margin: re.Pattern[str]) -> list[str]:
+    first = next((line for line in lines if line.strip()), "")
+    if not margin.match(first):
+        return lines
+    found = [margin.match(line) for line in lines]
+    filled = [match for match, line in zip(found, lines, strict=True) if line.strip()]
+    having = sum(match is not None for match in filled)
+    if having < _FEWEST or having < _SHARE * len(filled):
+        return lines
+    return [
+        line[match.end() :] if match is not None else line
+        for line, match in zip(lines, found, strict=True)
+    ]
+
+
+def _without_word(lines: list[str], word: re.Pattern[str]) -> list[str]:
+    """Without the name of a host or program, when it is the same on all lines."""
+    found = [word.match(line) for line in lines]
+    filled = [match for match, line in zip(found, lines, strict=True) if line.strip()]
+    if len(filled) < _FEWEST or len({match and match[1] for match in filled}) != 1:
+        return lines
+    return [
+        line[match.end() :] if match is not None else line
+        for line, match in zip(lines, found, strict=True)
+    ]
+
+
+def without_numbering(lines: list[str]) -> list[str]:
+    """The lines without numbers that count them, as ``cat -n`` and page viewers put them.
+
+    Packet counts may happen to go up by one, so that rows alone are left as they are.
+    """
+    first = _NUMBER.match(lines[0]) if lines else None
+    if first is None or all(_COUNTED_ROW.match(line) for line in lines if line.strip()):
+        return lines
+    start = int(first[1])
+    cut = []
+    for at, line in enumerate(lines):
+        match = _NUMBER.match(line)
+        if match is None or int(match[1]) != start + at:
+            if line.strip() or at < _FEWEST:
+                return lines
+            cut.append(line)
+        else:
+            cut.append(line[match.end() :])
+    return cut
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    """Without the blanks that every line begins with; one blank alone can belong to a row."""
+    if not lines or lines[0][:1] not in ("", " "):
+        return lines
+    widths = [len(line) - len(line.lstrip(" ")) for line in lines if line.strip()]
+    margin = min(widths, default=0)
+    if margin < 2 or len(widths) < _FEWEST:
+        return lines
+    return [line[margin:] for line in lines]
