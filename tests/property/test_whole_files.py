@@ -38,9 +38,26 @@ SECRETS = ("000102030405060708090a0b0c0d0e0f",)
 LOCAL = parse_address("192.0.2.1")
 
 WORDS = st.sampled_from(
-    [b" => ", b" -> ", b"%pass", b"dev ipsec0", b"\tspi=0x200", b"conn x", b"\x1b[K", b"\xff",
-     b"\0", b"\r", b"@", b"0x", b"ipsec eroute --clear", b"from all lookup 7", b"/33", b"--said", b"'"]
-)  # fmt: skip
+    [
+        b" => ",
+        b" -> ",
+        b"%pass",
+        b"dev ipsec0",
+        b"\tspi=0x200",
+        b"conn x",
+        b"\x1b[K",
+        b"\xff",
+        b"\0",
+        b"\r",
+        b"@",
+        b"0x",
+        b"ipsec eroute --clear",
+        b"from all lookup 7",
+        b"/33",
+        b"--said",
+        b"'",
+    ]
+)
 
 
 @st.composite
