@@ -97,6 +97,7 @@ TITLES: Final = {
     "ET222": "a refused eroute is blocked",
     "ET223": "a bypassed network",
     "ET224": "a key daemon's policies win over ours",
+    "ET225": "the addresses of the gateway are those that were read",
     # 24x: associations
     "ET240": "the keys of an association are not known",
     "ET241": "the length of a SHA-2 check value depends on the version",

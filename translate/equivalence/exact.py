@@ -105,7 +105,7 @@ class _Trial:
             table = table_of(self.host, family)
             if not table.positions:
                 continue
-            left = reference(self.host, table, self.options, OUT)
+            left = reference(self.host, table, draft.options, OUT)
             right = _out_side(draft, policies, family)
             found = differences(left, right, _agree, unmarked(family), classify=False)
             for difference in found:
