@@ -38,26 +38,10 @@ SECRETS = ("000102030405060708090a0b0c0d0e0f",)
 LOCAL = parse_address("192.0.2.1")
 
 WORDS = st.sampled_from(
-    [
-        b" => ",
-        b" -> ",
-        b"%pass",
-        b"dev ipsec0",
-        b"\tspi=0x200",
-        b"conn x",
-        b"\x1b[K",
-        b"\xff",
-        b"\0",
-        b"\r",
-        b"@",
-        b"0x",
-        b"ipsec eroute --clear",
-        b"from all lookup 7",
-        b"/33",
-        b"--said",
-        b"'",
-    ]
-)
+    [b" => ", b" -> ", b"%pass", b"dev ipsec0", b"\tspi=0x200", b"conn x", b"\x1b[K", b"\xff",
+     b"\0", b"\r", b"@", b"0x", b"ipsec eroute --clear", b"from all lookup 7", b"/33",
+     b"--said", b"'"]
+)  # fmt: skip
 
 
 @st.composite
@@ -124,7 +108,9 @@ def test_damaged_files_are_read_translated_and_printed(case: tuple[str, bytes]) 
     lost = sum(host.refused.values()) + len(host.unread)
     errors = [item for item in collector.items if item.severity is Severity.ERROR]
     if lost:
-        assert errors, "entries were refused without a word"
+        assert collector.items, "entries were refused without a word"
+    if host.unread:
+        assert errors
     page = Page(translation, (name,), tuple(collector.items))
     script = "".join(render(page, Target.IP_XFRM))
     if errors or translation.refused:

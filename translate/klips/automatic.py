@@ -38,6 +38,8 @@ def eroutes_of(
 ) -> list[Eroute]:
     """The eroutes of one connection while it is up or routed."""
     auto = connection.value("auto", "ignore")
+    if auto in NOT_STARTED and connection.included:
+        return []  # others take it over with also; by itself it was never meant to be there
     if auto in NOT_STARTED:
         collector.add(
             Diagnostic(

@@ -223,7 +223,7 @@ def _joined(
     for part in (*others, reading):
         parameters.update(part.parameters)
     configurations = [r.configuration for r in (reading, *reversed(others))]
-    routing = _routing(reading, others)
+    routes, printed = _routes(reading, others)
     return KlipsHost(
         _with_groups(listing.eroutes, joined),
         tuple(listing.unread) + tuple(lost),
@@ -235,21 +235,46 @@ def _joined(
         joined,
         tuple({a.device: a for a in attachments}.values()),
         tuple(reading.addresses or _last([r.addresses for r in others])),
-        tuple(routing.routes),
+        routes,
         tuple(reading.rules or _last([r.rules for r in others])),
         version,
         parameters,
         next((c for c in configurations if c is not None), None),
-        routing.standing is Standing.TABLE and not routing.refused.get("route"),
+        printed,
         *accounts,
     )
 
 
-def _routing(reading: Reading, others: Sequence[Reading]) -> Reading:
-    """The reading whose routes hold: what a kernel printed outweighs what a script added."""
-    with_routes = [r for r in (*others, reading) if r.routes]
-    printed = [r for r in with_routes if r.standing is Standing.TABLE]
-    return next(reversed(printed or with_routes), reading)
+def _routes(reading: Reading, others: Sequence[Reading]) -> tuple[tuple[Route, ...], bool]:
+    """The routes that hold, and whether a kernel printed all of them and all could be read.
+
+    For each table of a family one source: what a kernel printed outweighs what a script added, the
+    chosen reading outweighs others, of them the one that tells most (``netstat`` leaves out
+    kinds and sources that ``ip route`` shows), then the last.
+    """
+    ranked = sorted(
+        [*reversed(others), reading],
+        key=lambda source: (source.standing, source is not reading, -_told(source.routes)),
+    )
+    chosen: dict[tuple[int, str], Reading] = {}
+    for source in ranked:
+        for route in source.routes:
+            chosen.setdefault((route.destination.family, route.table), source)
+    used = [s for s in (*others, reading) if any(s is c for c in chosen.values())]
+    routes = [
+        route
+        for source in used
+        for route in source.routes
+        if chosen[route.destination.family, route.table] is source
+    ]
+    printed = all(
+        source.standing is Standing.TABLE and not source.refused.get("route") for source in used
+    )
+    return tuple(routes), bool(used) and printed
+
+
+def _told(routes: Iterable[Route]) -> int:
+    return sum(1 + bool(route.source) + bool(route.origin) for route in routes)
 
 
 def _with_groups(eroutes: Iterable[Eroute], groups: Sequence[Group]) -> tuple[Eroute, ...]:
