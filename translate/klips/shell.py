@@ -86,7 +86,7 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
             "reading shell scripts needs the packages tree-sitter and tree-sitter-bash"
         ) from error
     language = tree_sitter.Language(tree_sitter_bash.language())
-    octets = text.encode("utf-8", "surrogatepass")
+    octets = _BEYOND_LATIN.sub(_stand_in, text).encode("utf-8", "surrogatepass")
     root = tree_sitter.Parser(language).parse(octets).root_node
     walker = _Walker(file, dict(variables or {}))
     walker.errors(root)
@@ -97,6 +97,19 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     except RecursionError:
         walker.script.errors.append(ShellError(Span(file, 1), "it is nested too deeply"))
     return walker.script
+
+
+_BEYOND_LATIN: Final = re.compile("[^\x00-\xff]")
+
+
+def _stand_in(match: re.Match[str]) -> str:
+    """As many octets, which mean nothing in a command.
+
+    The scanner of the grammar asks isalpha(3) and its kin, which are undefined above 255: on such
+    characters it crashes now and then.
+    """
+    octets = len(match[0].encode("utf-8", "surrogatepass"))
+    return {2: "\xbf", 3: "\xbf_", 4: "\xbf\xbf"}[octets]
 
 
 _Field = tuple[str | None, bool]
