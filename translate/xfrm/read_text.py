@@ -44,7 +44,6 @@ def protocol_of(name: str) -> int | None:
     return PROTOCOL_NUMBERS.get(name, _MORE_NAMES.get(name))
 
 
-
 class PolicyEntry(NamedTuple):
     """A policy as ``ip`` printed it, its place, and what the model has no room for.
 
