@@ -38,6 +38,12 @@ _MORE_NAMES: Final = {
 }  # fmt: skip
 
 
+def protocol_of(name: str) -> int | None:
+    """The number of a protocol that /etc/protocols may name; ``None`` for what is no name of it."""
+    name = name.lower()
+    return PROTOCOL_NUMBERS.get(name, _MORE_NAMES.get(name))
+
+
 class PolicyEntry(NamedTuple):
     """A policy as ``ip`` printed it, its place, and what the model has no room for.
 
@@ -222,7 +228,7 @@ def _read_source(draft: _Draft, words: Words) -> None:
 
 def _read_protocol(draft: _Draft, words: Words) -> None:
     word = words.take("a protocol")
-    number = _MORE_NAMES.get(word.lower()) if word not in PROTOCOL_NUMBERS else None
+    number = protocol_of(word)
     if number is None:
         try:
             number = parse_protocol(word)
