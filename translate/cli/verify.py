@@ -34,6 +34,7 @@ def verify(arguments: argparse.Namespace) -> int:
     collector = Collector()
     own = _spd_of_files(arguments.files, collector)
     against = _spd_of_files([arguments.against] if arguments.against else [], collector)
+    readable = not collector.errors
     if own is not None:
         _show(arguments, collector)
         if against is None and not arguments.live:
@@ -47,7 +48,7 @@ def verify(arguments: argparse.Namespace) -> int:
         names = (arguments.files[0], _name(arguments))
         with Progress("comparing") as progress:
             proof = compare_policies(own, other, progress)
-        return _tell(arguments, proof, names, None, not collector.errors)
+        return _tell(arguments, proof, names, None, readable)
     host, found, _, complete = read_host(arguments)
     if not host.rows:
         _show(arguments, found)
@@ -62,8 +63,8 @@ def verify(arguments: argparse.Namespace) -> int:
     names = ("KLIPS", "XFRM" if spd is None else _name(arguments))
     with Progress("proving") as progress:
         proof = prove(translation, spd, progress)
-    sound = complete and not any(item.code == "ET108" for item in collector.items)
-    return _tell(arguments, proof, names, translation if spd is None else None, sound, host)
+    ours = translation if spd is None else None
+    return _tell(arguments, proof, names, ours, complete and readable, host)
 
 
 def _two_hosts(
