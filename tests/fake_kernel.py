@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from eroute_translate.net import Packet
+from eroute_translate.xfrm.encode import encode_installs
 from eroute_translate.xfrm.lookup import lookup
 from eroute_translate.xfrm.model import Policy, PolicyKey, State, StateKey
 
@@ -31,13 +32,22 @@ class FakeKernel:
         self._message()
         return iter(list(self.policies.values()))
 
+    def datagrams(self) -> Iterator[bytes]:
+        self._message()
+        yield b"".join(encode_installs(list(self.policies.values()), exact=True))
+
     def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:  # noqa: ARG002
         for policy in policies:
             self._message()
             self.policies[policy.key] = policy
             self.watch()
 
-    def exchange(self, changes: Sequence[tuple[Policy | None, Policy | None]]) -> None:
+    def exchange(
+        self,
+        changes: Sequence[tuple[Policy | None, Policy | None]],
+        *,
+        by_index: bool = False,  # noqa: ARG002
+    ) -> None:
         for old, new in changes:
             self._message()
             policy = new or old

@@ -97,6 +97,7 @@ TITLES: Final = {
     "ET222": "a refused eroute is blocked",
     "ET223": "a bypassed network",
     "ET224": "a key daemon's policies win over ours",
+    "ET225": "the addresses of the gateway are those that were read",
     # 24x: associations
     "ET240": "the keys of an association are not known",
     "ET241": "the length of a SHA-2 check value depends on the version",
@@ -125,4 +126,14 @@ TITLES: Final = {
     "ET305": "too many crossing eroutes to look at each",
     "ET306": "the band of priorities or the range of reqids is too small",
     "ET307": "two eroutes cross, and policies of their own give what KLIPS did",
+    # 34x: commands for ip xfrm
+    "ET340": "a command that ip refuses",
+    "ET341": "what a policy command does is not known",
+    "ET342": "a policy that the kernel refuses",
+    "ET343": "a command deletes what no command made",
+    "ET344": "a batch ends before its last command",
+    "ET345": "a policy that goes away by itself",
+    "ET346": "policy commands that are not in the text",
+    "ET347": "a policy has what is not compared",
+    "ET348": "which of two policies is older is not certain",
 }

@@ -1,9 +1,10 @@
-"""How fast policies reach the kernel, beside ``ip -batch`` and a C program that sends bytes.
+"""How fast policies reach the kernel, beside ``ip`` and a C program that sends bytes.
 
 Run with ``./dev bench apply`` as root.  Each measurement has a fresh network namespace, whose
-tables are small and have to grow; all take turns in one run, and medians are printed.  Ours begins
-with plain :class:`Policy` values and ends with the last ack; the C program has the packed bytes
-in memory, in the same blocks, with the same rests and without any.
+tables are small and have to grow; all take turns in one run, and medians are printed, of the times
+and of the ratios within a round.  Ours begins with plain :class:`Policy` values and ends with the
+last ack; the C program has the packed bytes in memory, in the same blocks, with the same rests and
+without any.  ROUNDS=1 is quick; QUICK=1 leaves out the large tables and the memory.
 """
 
 from __future__ import annotations
@@ -22,10 +23,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from eroute_translate.apply import transaction
+from eroute_translate.apply.firewall import Firewall
+from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.plan import plan_of_dump
 from eroute_translate.net import MASK_OF_LENGTH, Prefix, Selector, format_prefix
-from eroute_translate.xfrm.bulk import Channel, Pacing
+from eroute_translate.xfrm.bulk import Channel
+from eroute_translate.xfrm.connection import Transport
 from eroute_translate.xfrm.model import Policy, Template
+from eroute_translate.xfrm.pacing import Pacing, Tables
+from eroute_translate.xfrm.sieve import Sieve
 from eroute_translate.xfrm.text import policy_arguments
+from eroute_translate.xfrm.wire import HEADER, NEWPOLICY
+
+from .memory import measure_memory
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 POLICIES = 50_000
@@ -36,14 +47,16 @@ _numbers = itertools.count()
 # ------------------------------------------------------------------------------------- policies
 
 
-def hosts(count: int) -> list[Policy]:
-    """Host to host, one direction, no templates."""
-    mask = MASK_OF_LENGTH[4][32]
+def pairs(count: int, length: int, first: int = 0) -> list[Policy]:
+    """Prefix to prefix of a length, one direction, no templates; priorities from ``first`` on."""
+    mask, step = MASK_OF_LENGTH[4][length], 1 << 32 - length
     return [
         Policy(
             "out",
-            Selector(Prefix(4, (10 << 24) + i, mask), Prefix(4, (11 << 24) + i, mask)),
-            1_000_000_000 + i,
+            Selector(
+                Prefix(4, (10 << 24) + i * step, mask), Prefix(4, (40 << 24) + i * step, mask)
+            ),
+            1_000_000_000 + first + i,
         )
         for i in range(count)
     ]
@@ -96,57 +109,72 @@ def timed(work: Callable[[], object]) -> float:
 
 
 class Recorder:
-    """A transport that keeps the blocks, and says yes to each."""
+    """A transport that keeps the blocks that it carries, and the rest before each."""
 
-    def __init__(self) -> None:
-        self.blocks: list[bytes] = []
+    def __init__(self, real: Transport) -> None:
+        self.real = real
+        self.blocks: list[tuple[bytes, int]] = []
+        self.rest = 0
 
     def send(self, data: bytes | bytearray, /) -> int:
-        self.blocks.append(bytes(data))
-        return len(data)
+        if struct.unpack_from("=H", data, 4)[0] == NEWPOLICY:
+            self.blocks.append((bytes(data), self.rest))
+            self.rest = 0
+        return self.real.send(data)
 
-    def recv(self, _size: int, /) -> bytes:
-        offset, block = 0, self.blocks[-1]
-        while True:
-            length, _, _, sequence, _ = struct.unpack_from("=IHHII", block, offset)
-            offset += length
-            if offset == len(block):
-                return struct.pack("=IHHIIiIHHII", 36, 2, 0, sequence, 0, 0, 16, 0, 0, 0, 0)
+    def recv(self, size: int, /) -> bytes:
+        return self.real.recv(size)
 
     def close(self) -> None:
-        pass
+        self.real.close()
 
 
 class RecordingPacing(Pacing):
-    """Notes how long a rest may last instead of resting."""
+    """Tells a recorder of its rests."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__()
-        self.rests: list[int] = []
-        self._next = 0
+        self.recorder = recorder
 
-    def rest(self) -> None:
-        self.rests.append(self._next)
-        self._next = 0
-
-    def sent(self, direction: str, count: int) -> None:
-        if self.room(direction) <= count:
-            self._next = round(self.pause * 1e6)
-        super().sent(direction, count)
+    def _lags(self, tables: Tables | None) -> bool:
+        lags = super()._lags(tables)
+        if lags:
+            self.recorder.rest = round(self.pause * 1e6)
+        return lags
 
 
-def blocks(policies: Sequence[Policy]) -> tuple[bytes, bytes]:
-    """What the C program is given: our blocks with our rests, and without any."""
-    recorder, pacing = Recorder(), RecordingPacing()
-    Channel(recorder, pacing=pacing).install(policies, replace=False)
-    both = []
-    for rests in (pacing.rests, itertools.repeat(0)):
-        parts = (
-            struct.pack("=II", len(block), rest) + block
-            for block, rest in zip(recorder.blocks, rests, strict=False)
-        )
-        both.append(b"".join(parts))
-    return both[0], both[1]
+def blocks(name: str, policies: Sequence[Policy]) -> tuple[bytes, bytes]:
+    """What the C program is given: blocks and rests of a run of ours, and blocks alone."""
+    opened = Channel.open(name)
+    recorder = Recorder(opened.transport)
+    with Channel(recorder, pacing=RecordingPacing(recorder)) as channel:
+        channel.install(policies, replace=False)
+    rested = recorder.blocks
+    recorder.blocks = []
+    recorder.real = Yes()
+    Channel(recorder, pacing=Pacing(0)).install(policies, replace=False)
+    packed = (
+        b"".join(struct.pack("=II", len(block), rest) + block for block, rest in part)
+        for part in (rested, recorder.blocks)
+    )
+    return next(packed), next(packed)
+
+
+class Yes:
+    """A transport that says yes to each block."""
+
+    def send(self, data: bytes | bytearray, /) -> int:
+        offset = 0
+        while offset < len(data):
+            length, _, _, self.sequence, _ = HEADER.unpack_from(data, offset)
+            offset += length
+        return len(data)
+
+    def recv(self, _size: int, /) -> bytes:
+        return struct.pack("=IHHIIiIHHII", 36, 2, 0, self.sequence, 0, 0, 16, 0, 0, 0, 0)
+
+    def close(self) -> None:
+        pass
 
 
 # -------------------------------------------------------------------------------- measurements
@@ -169,8 +197,8 @@ class Bench:
         command = ["ip", "-n", name, "-batch", str(file)]
         self.note(line, "ip", timed(lambda: subprocess.run(command, check=True)))
 
-    def written(self, verb: str, policies: Sequence[Policy]) -> Path:
-        file = self.folder / f"{verb}-{len(policies)}"
+    def written(self, verb: str, kind: str, policies: Sequence[Policy]) -> Path:
+        file = self.folder / f"{verb} {kind}".replace("/", "-")
         if not file.exists():
             if verb == "delete":
                 lines = (
@@ -191,8 +219,9 @@ class Bench:
         )
         self.note(line, program, float(done.stdout) / 1e3)
 
-    def installing(self, line: str, policies: Sequence[Policy]) -> None:
-        """Fill an empty namespace: ours, ``ip -batch``, C with and without rests."""
+    def installing(self, kind: str, policies: Sequence[Policy]) -> None:
+        """Fill an empty namespace: ours, ``ip -batch``, C with and without rests; and apply."""
+        line = f"install {kind}"
         with namespace() as name:
 
             def ours() -> None:
@@ -202,66 +231,126 @@ class Bench:
             self.note(line, "ours", timed(ours))
             self.check(name, policies)
         with namespace() as name:
-            self.batch(line, name, self.written("add", policies))
+            self.batch(line, name, self.written("add", kind, policies))
             self.check(name, policies)
-        rested, hasty = blocks(policies)
+        with namespace() as name:
+            rested, hasty = blocks(name, policies)
         for program, data in (("C", rested), ("C without rests", hasty)):
             with namespace() as name:
                 self.c(line, program, name, data)
+        line = f"plan and apply {kind}"
+        with namespace() as name:
+            self.note(line, "ours", timed(lambda: self.whole(name, policies)))
+            self.check(name, policies)
+        self.note(line, "ip", self.times[f"install {kind}"]["ip"][-1])
+
+    def whole(self, name: str, policies: Sequence[Policy]) -> None:
+        """What ``apply`` does but for its input: plan, record, changes, read back, what is ours."""
+        journal = Journal(self.folder / name, "this boot")
+        journal.prepare()
+        with Channel.open(name) as channel:
+            plan = plan_of_dump(Sieve(policies), channel.datagrams(), journal.owned_messages())
+            transaction.apply(channel, journal, plan, firewall=Firewall(name))
 
     def check(self, name: str, policies: Sequence[Policy]) -> None:
         with Channel.open(name) as channel:
-            found = [p._replace(index=0) for p in reversed(channel.dump())]
-        if found != list(policies):
+            found = {p._replace(index=0) for p in channel.each()}
+        if found != set(policies):
             raise RuntimeError("the kernel has something else than was sent")
 
-    def the_rest(self, line: str, policies: Sequence[Policy]) -> None:
-        """Read, update and remove, with everything in place."""
+    def reading(self, kind: str, policies: Sequence[Policy]) -> None:
+        """A plan with everything in place, beside the printing of what is there."""
         with namespace() as name, Channel.open(name) as channel:
             channel.install(policies, replace=False)
             time.sleep(0.1)
-            self.note(f"dump and decode {line}", "ours", timed(channel.dump))
+            wanted = Sieve(policies)
+
+            def diff(sieve: Sieve) -> None:
+                plan = plan_of_dump(sieve, channel.datagrams(), iter(()))
+                if plan.kept != len(policies) or not plan.empty:
+                    raise RuntimeError("the plan is not empty")
+
             show = ["ip", "-n", name, "xfrm", "policy", "show"]
-            milliseconds = timed(
-                lambda: subprocess.run(show, check=True, stdout=subprocess.DEVNULL)
-            )
-            self.note(f"dump and decode {line}", "ip", milliseconds)
-            self.note(f"update {line}", "ours", timed(lambda: channel.install(policies)))
-            self.batch(f"update {line}", name, self.written("update", policies))
-            listed = channel.dump()
-            self.note(f"remove {line}", "ours", timed(lambda: channel.remove(listed)))
+            shown = timed(lambda: subprocess.run(show, check=True, stdout=subprocess.DEVNULL))
+            for line, work in (
+                ("dump and diff", lambda: diff(wanted)),
+                ("the same, encoding too", lambda: diff(Sieve(policies))),
+                ("dump and decode", channel.dump),
+            ):
+                self.note(f"{line} {kind}", "ours", timed(work))
+                self.note(f"{line} {kind}", "ip", shown)
+
+    def changing(
+        self,
+        kind: str,
+        policies: Sequence[Policy],
+        others: Sequence[Policy],
+        *,
+        with_ip: bool = True,
+    ) -> None:
+        """Replace all policies, and remove all, each as a whole transaction."""
+        with namespace() as name:
+            self.whole(name, policies)
+            self.note(f"apply an update of {kind}", "ours", timed(lambda: self.whole(name, others)))
+            self.check(name, others)
+            self.note(f"apply a removal of {kind}", "ours", timed(lambda: self.whole(name, ())))
+            self.check(name, ())
+        if not with_ip:
+            return
         with namespace() as name:
             with Channel.open(name) as channel:
                 channel.install(policies, replace=False)
-            self.batch(f"remove {line}", name, self.written("delete", policies))
+            self.batch(f"apply an update of {kind}", name, self.written("update", kind, others))
+            self.check(name, others)
+            self.batch(f"apply a removal of {kind}", name, self.written("delete", kind, others))
+            self.check(name, ())
 
     def print(self) -> None:
         programs = ("ours", "ip", "C", "C without rests")
-        print(f"{'medians in ms':<36}" + "".join(f"{p:>16}" for p in programs), end="")
-        print(f"{'ip/ours':>9}{'ours/C':>8}")
+        print(f"{'medians in ms':<42}" + "".join(f"{p:>16}" for p in programs), end="")
+        print(f"{'ip/ours':>9}{'ours/C':>8}{'ours/best C':>12}")
         for line, by_program in self.times.items():
             medians = {p: statistics.median(t) for p, t in by_program.items()}
-            print(f"{line:<36}", end="")
+            print(f"{line:<42}", end="")
             for program in programs:
                 print(f"{medians[program]:16.0f}" if program in medians else " " * 16, end="")
-            print(f"{medians['ip'] / medians['ours']:9.2f}", end="")
-            if "C" in medians:
-                best = min(medians["C"], medians["C without rests"])
-                print(f"{medians['ours'] / best:8.2f}", end="")
+            ours = by_program["ours"]
+            if "ip" in by_program:
+                print(f"{ratio(by_program['ip'], ours):9.2f}", end="")
+            if "C" in by_program:
+                rested, hasty = by_program["C"], by_program["C without rests"]
+                best = [min(pair) for pair in zip(rested, hasty, strict=True)]
+                print(f"{ratio(ours, rested):8.2f}{ratio(ours, best):12.2f}", end="")
             print()
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> float:
+    """The median of the ratios within the rounds."""
+    return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
 
 def main() -> int:
     """Measure and print."""
     gc.disable()  # as the command line does
-    many, few = hosts(POLICIES), eroutes(EROUTES)
+    quick = bool(os.environ.get("QUICK"))
+    many, few = pairs(POLICIES, 32), eroutes(EROUTES)
+    subnets, moved = pairs(POLICIES, 24), pairs(POLICIES, 24, first=POLICIES)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        for _ in range(ROUNDS):
-            bench.installing("install 50 000 /32", many)
-            bench.installing("install 10 000 eroutes x 3", few)
-            bench.the_rest("50 000 /32", many)
+        for number in range(ROUNDS):
+            bench.installing("50 000 /32", many)
+            bench.installing("10 000 eroutes x 3", few)
+            bench.reading("50 000 /32", many)
+            bench.reading("10 000 eroutes x 3", few)
+            if quick:
+                continue
+            bench.changing("50 000 /32", many, pairs(POLICIES, 32, first=POLICIES))
+            bench.changing("50 000 /24", subnets, moved, with_ip=False)
+            if number == 0:  # it takes a quarter of a minute
+                bench.changing("10 000 /24", subnets[:10_000], moved[:10_000])
         bench.print()
+        if not quick:
+            measure_memory(Path(folder))
     return 0
 
 

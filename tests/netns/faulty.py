@@ -12,8 +12,10 @@ from typing import NamedTuple
 from eroute_translate.apply.journal import Journal
 from eroute_translate.apply.plan import Plan, make_plan
 from eroute_translate.net import Selector, parse_prefix
-from eroute_translate.xfrm.bulk import Channel, Pacing, Transport
+from eroute_translate.xfrm.bulk import Channel
+from eroute_translate.xfrm.connection import Transport
 from eroute_translate.xfrm.model import Policy, PolicyKey, Template
+from eroute_translate.xfrm.pacing import Pacing
 from eroute_translate.xfrm.wire import GETPOLICY, messages
 
 NO_PAUSE = Pacing(0)
@@ -98,7 +100,7 @@ def faulty(
 ) -> tuple[Channel, Faulty]:
     """A channel into a namespace, and the transport below it."""
     opened = Channel.open(space, timeout=0.005 if fault == "stall" else 10)
-    transport = Faulty(opened._transport, fault, at, poison)
+    transport = Faulty(opened.transport, fault, at, poison)
     return Channel(transport, block=block, pacing=NO_PAUSE), transport
 
 
@@ -206,7 +208,8 @@ def fill(channel: Channel, what: Case) -> None:
 
 def limited(made: Policy) -> Policy:
     """A policy with a limit, a flag and algorithm masks, which :class:`Policy` has no field for."""
-    from eroute_translate.xfrm.wire import decode_policies, encode_installs
+    from eroute_translate.xfrm.decode import decode_policies
+    from eroute_translate.xfrm.encode import encode_installs
 
     message = bytearray(encode_installs([made])[0])
     struct.pack_into("=Q", message, 72 + 8, 1 << 40)

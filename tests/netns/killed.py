@@ -114,7 +114,7 @@ class _Killing:
 def serve() -> None:
     """The driver's life."""
     # Each child has them for nothing then.
-    for name in ("cli.run", "cli.live", "render"):
+    for name in ("cli.run", "cli.live", "render", "xfrm.socket"):
         importlib.import_module(f"eroute_translate.{name}")
     importlib.import_module("jinja2")
     build_parser()

@@ -154,10 +154,10 @@ def test_without_a_confirmation_everything_goes_back(host: Host) -> None:
 
 
 def test_a_confirmation_keeps(host: Host) -> None:
-    host.run("apply", "--yes", "--confirm-within", "3s", table=TABLE)
+    host.run("apply", "--yes", "--confirm-within", "2s", table=TABLE)
     after = host.policies()
     assert host.run("confirm")[0] == 0
-    time.sleep(4)
+    time.sleep(2.3)
     assert host.policies() == after
     assert host.run("confirm")[0] == 3
 
@@ -175,7 +175,7 @@ def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> No
     host.run("apply", "--yes", table=OTHER)
     before = host.policies()
     cases = caught = 0
-    for delay in range(8):
+    for delay in range(4):
         process = subprocess.Popen(
             host.command("apply", "--yes", table=BIG),
             stdout=subprocess.DEVNULL,
@@ -186,7 +186,7 @@ def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> No
         end = time.monotonic() + 20
         while not host.pending and process.poll() is None and time.monotonic() < end:
             time.sleep(0.001)
-        time.sleep(delay * 0.015)
+        time.sleep(delay * 0.03)
         process.send_signal(signal.Signals[name])
         process.wait()
         cases += 1

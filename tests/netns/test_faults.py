@@ -227,7 +227,7 @@ def test_the_watchdog_connects_again(bed: Bed, monkeypatch: pytest.MonkeyPatch) 
 
         dogs: list[watchdog.Watchdog] = []
         firewall = FakeFirewall()
-        broken, _ = faulty(bed.space, "drop", 4 + at)
+        broken, _ = faulty(bed.space, "drop", 2 + at)
         with closing(broken), pytest.raises(ApplyError) as caught:
             transaction.apply(
                 broken,

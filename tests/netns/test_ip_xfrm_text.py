@@ -22,7 +22,8 @@ import pytest
 from eroute_translate.net import MASK_OF_LENGTH, WIDTH, Packet, Prefix, Selector, parse_prefix
 from eroute_translate.xfrm.lookup import PolicyIndex, Verdict, lookup, matches
 from eroute_translate.xfrm.model import Policy, Template
-from eroute_translate.xfrm.text import key_arguments, policy_arguments, read_policies
+from eroute_translate.xfrm.read_text import read_policies
+from eroute_translate.xfrm.text import key_arguments, policy_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

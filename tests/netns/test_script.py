@@ -13,7 +13,7 @@ import pytest
 from eroute_translate.net import MASK_OF_LENGTH, Prefix, Selector, parse_address, parse_prefix
 from eroute_translate.render import Target
 from eroute_translate.xfrm.model import TEMPLATE_PROTOCOLS, Policy, Template
-from eroute_translate.xfrm.text import read_policies
+from eroute_translate.xfrm.read_text import read_policies
 from tests.netns.spaces import execute, ip, namespaces, need
 from tests.translated import ROOT, rendered, row
 

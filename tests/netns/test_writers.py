@@ -16,8 +16,9 @@ from eroute_translate.apply.journal import Journal
 from eroute_translate.apply.order import GUARD_USER
 from eroute_translate.apply.plan import Verb, make_plan
 from eroute_translate.apply.transaction import ApplyError
-from eroute_translate.xfrm.bulk import Channel, MeanwhileError
+from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.model import Policy, PolicyKey
+from eroute_translate.xfrm.outcome import MeanwhileError
 from tests.fake_kernel import FakeFirewall
 
 from .faulty import Case, case, closing, faulty, fill, given, hold, limited, plan_of

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eroute_translate.net import ALL_ONES, Prefix, Selector, parse_prefix
-from eroute_translate.xfrm import bulk
-from eroute_translate.xfrm.bulk import BulkError, Channel, open_socket
+from eroute_translate.xfrm.bulk import Channel
+from eroute_translate.xfrm.connection import enter_namespace, open_socket
+from eroute_translate.xfrm.decode import unmodelled
+from eroute_translate.xfrm.encode import encode_installs
 from eroute_translate.xfrm.errors import KernelError
 from eroute_translate.xfrm.model import Policy, Template
-from eroute_translate.xfrm.socket import XfrmMonitor, XfrmSocket
-from eroute_translate.xfrm.wire import encode_installs, unmodelled
+from eroute_translate.xfrm.monitor import XfrmMonitor
+from eroute_translate.xfrm.outcome import BulkError
+from eroute_translate.xfrm.socket import XfrmSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,7 +169,7 @@ def _inside(netns: str, work: Callable[[], None]) -> None:
     """Run something in a thread that lives in the namespace."""
 
     def enter_and_work() -> None:
-        bulk.enter_namespace(netns)
+        enter_namespace(netns)
         work()
 
     thread = threading.Thread(target=enter_and_work)

@@ -11,15 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eroute_translate.net import MASK_OF_LENGTH, WIDTH, Prefix, Selector, format_address
-from eroute_translate.xfrm import messages as m
+from eroute_translate.xfrm.decode import decode_policies, unmodelled
+from eroute_translate.xfrm.encode import encode_installs, encode_removals
+from eroute_translate.xfrm.family import constants as c
+from eroute_translate.xfrm.family import messages as m
 from eroute_translate.xfrm.model import Policy, Template
 from eroute_translate.xfrm.text import MODES
-from eroute_translate.xfrm.wire import (
-    decode_policies,
-    encode_installs,
-    encode_removals,
-    unmodelled,
-)
 
 u16 = st.integers(0, 0xFFFF)
 u32 = st.integers(0, 0xFFFFFFFF)
@@ -130,7 +127,7 @@ def template_fields(template: Template) -> dict[str, Any]:
 def by_classes(
     kind: int, policy: Policy, sequence: int, seconds: int = 0, exact: bool = False
 ) -> bytes:
-    removing = kind == m.XFRM_MSG_DELPOLICY
+    removing = kind == c.XFRM_MSG_DELPOLICY
     message: Any = m.PolicyIdMessage() if removing else m.PolicyMessage()
     message["sel"] = selector_fields(policy, exact)
     message["dir"] = {"in": 0, "out": 1, "fwd": 2}[policy.direction]
@@ -159,12 +156,12 @@ def by_classes(
 def test_the_bytes_are_those_of_the_message_classes(
     some: list[Policy], first: int, replace: bool, seconds: int, exact: bool
 ) -> None:
-    kind = m.XFRM_MSG_UPDPOLICY if replace else m.XFRM_MSG_NEWPOLICY
+    kind = c.XFRM_MSG_UPDPOLICY if replace else c.XFRM_MSG_NEWPOLICY
     made = encode_installs(some, first, replace=replace, seconds=seconds, exact=exact)
     assert made == [by_classes(kind, p, first + i, seconds, exact) for i, p in enumerate(some)]
     removals = encode_removals(some, first, exact=exact)
     assert removals == [
-        by_classes(m.XFRM_MSG_DELPOLICY, p, first + i, exact=exact) for i, p in enumerate(some)
+        by_classes(c.XFRM_MSG_DELPOLICY, p, first + i, exact=exact) for i, p in enumerate(some)
     ]
 
 

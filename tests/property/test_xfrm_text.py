@@ -14,13 +14,13 @@ from eroute_translate.net import (
     format_prefix,
 )
 from eroute_translate.xfrm.model import Policy, Template
+from eroute_translate.xfrm.read_text import read_policies
 from eroute_translate.xfrm.text import (
     MODES,
     TEMPLATE_NAMES,
     TYPE_PROTOCOLS,
     key_arguments,
     policy_arguments,
-    read_policies,
 )
 
 U32 = st.integers(0, 0xFFFFFFFF)

@@ -350,7 +350,11 @@ FLOORS: Final = {
     "cli": 4,
     "__main__": 5,
 }
-NETLINK: Final = {"translate/xfrm/messages.py", "translate/xfrm/socket.py"}
+NETLINK: Final = {
+    "translate/xfrm/family/attributes.py",
+    "translate/xfrm/monitor.py",
+    "translate/xfrm/socket.py",
+}
 
 
 def imports(name: str) -> Iterator[tuple[str, ast.stmt]]:

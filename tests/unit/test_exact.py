@@ -104,7 +104,6 @@ def test_the_widest_selector_is_wholly_the_row_s() -> None:
     """And one bit shorter, on either side, it is not."""
     gateway = host(*TUNNELS)
     table = table_of(gateway, 4)
-    assert table is not None
     packet = Packet(4, parse_address("10.1.2.3")[1], parse_address("192.168.1.5")[1], 17, 5, 6)
     selector, asked = widest(table.regions, 0, packet, gateway.eroutes[0].selector)
     assert str(selector) == "10.1.2.0/23 -> 192.168.1.0/24"

@@ -15,8 +15,9 @@ from eroute_translate.apply.journal import Journal, Phase, Record
 from eroute_translate.apply.plan import Change, Verb
 from eroute_translate.apply.stored import VERSION, JournalError
 from eroute_translate.net import Selector, parse_prefix
+from eroute_translate.xfrm.decode import decode_policies
+from eroute_translate.xfrm.encode import encode_installs
 from eroute_translate.xfrm.model import Policy, Template
-from eroute_translate.xfrm.wire import decode_policies, encode_installs
 
 SELECTOR = Selector(parse_prefix("10.0.0.0/8"), parse_prefix("192.168.1.0/24"), 6, 0, 25)
 OURS = Policy("out", SELECTOR, 7, "allow", (Template(50, "tunnel", 4, 1, 2, reqid=7),))

@@ -143,3 +143,13 @@ def test_a_place_without_sense_is_told() -> None:
     assert read_shell("a\nif then fi fi (\nb\n", "s").errors
     assert read_shell("a\nb\nc )\nd", "s").errors[0].span.line == 3
     assert not read_shell("a\nb\n", "s").errors
+
+
+def test_characters_that_the_scanner_cannot_bear() -> None:
+    """Above 255 it reads outside of its tables, and most of them end in a crash."""
+    text = "".join(f"echo ${{{chr(0x100 + 0x10F0F * n)} a\n" for n in range(16))
+    for _ in range(50):
+        read_shell(text, "s")
+    commands = read_shell("echo \u20ac\U0001f600z \xe9\n", "s").commands
+    assert [word.text for word in commands[0].words] == ["echo", "\xbf_\xbf\xbfz", "\xe9"]
+    assert commands[0].words[1].span.end_column == 14

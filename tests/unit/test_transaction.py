@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from eroute_translate.apply import transaction
-from eroute_translate.apply.journal import Journal, LockedError, Phase, Record
+from eroute_translate.apply import transaction, watchdog
+from eroute_translate.apply.journal import Journal, LockedError, Phase, Record, clock
 from eroute_translate.apply.plan import Plan, Verb, make_plan
 from eroute_translate.apply.stored import JournalError
 from eroute_translate.apply.transaction import ApplyError, Result, commit
@@ -285,3 +288,36 @@ def test_the_firewall_goes_with_the_policies(journal: Journal) -> None:
     assert caught.value.rolled_back
     assert state(kernel) == set(OLD)
     assert firewall.text == "old rules"
+
+
+def test_a_clock_that_is_set_neither_confirms_nor_takes_back(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NTP may set the clock of a gateway by years while a confirmation is awaited."""
+    kernel = FakeKernel(OLD)
+    hold(journal, owned(OLD))
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    apply(kernel, journal, plan_of(kernel, NEW, OLD), owned(OLD), confirm_within=60)
+    record = journal.read()
+    assert record is not None
+    reading, writing = os.pipe()
+    os.write(writing, watchdog.IN_PLACE)
+    for seconds, alive in ((60.0, True), (-1.0, False)):
+        moved = replace(record, deadline=clock() + seconds)
+        journal.write(moved)
+        watching = threading.Thread(
+            target=watchdog._watch,
+            args=(journal, record.identity, kernel, lambda: kernel, FakeFirewall(), reading),
+            daemon=True,
+        )
+        watching.start()
+        watching.join(0.3 if alive else 10)
+        assert watching.is_alive() == alive
+        if alive:
+            assert journal.read() is not None
+            journal.forget()  # as a confirmation does
+            watching.join(10)
+            assert not watching.is_alive()
+            assert state(kernel) == set(NEW)
+            os.write(writing, watchdog.IN_PLACE)
+    assert state(kernel) == set(OLD)

@@ -140,6 +140,59 @@ def test_the_text_names_packet_rows_and_policies(
     assert "dir out action block priority 10" in output
 
 
+@pytest.mark.parametrize("target", ["ip-xfrm", "ip-batch"])
+def test_our_own_script_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    script = str(tmp_path / "script")
+    assert main(["convert", "-q", "--to", target, *LOCAL, "-o", script, EXAMPLE]) == 0
+    code, output = verified(capsys, *LOCAL, EXAMPLE, "--against", script)
+    assert code == 0, output
+    assert verified(capsys, script, "--against", script)[0] == 0
+
+
+def test_somebody_s_script(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In variables and a loop; the block is forgotten, and the packet is found."""
+    text = """#!/bin/sh
+    LAN=10.1.0.0/16 FAR=10.2.0.0/16 PEER=203.0.113.7
+    ip xfrm policy flush
+    ip xfrm policy add src $LAN dst $FAR dir out tmpl dst $PEER proto esp reqid 1 mode tunnel
+    for d in in fwd; do
+      ip xfrm policy add src $FAR dst $LAN dir $d tmpl src $PEER proto esp reqid 1 mode tunnel
+    done
+    """
+    script = tmp_path / "script.sh"
+    script.write_text(text)
+    code, document = proof(capsys, *LOCAL, table, "--against", str(script))
+    assert code == 13
+    ((direction, region),) = regions(document)
+    assert (direction, region["selector"]["destination"]) == ("out", "10.2.3.0/24")
+    assert region["weaker"]
+    script.write_text(
+        text + "ip xfrm policy add src $LAN dst 10.2.3.0/24 dir out action block priority 0\n"
+    )
+    # At equal priority the older one wins, and the tunnel is older.
+    assert verified(capsys, *LOCAL, table, "--against", str(script))[0] == 13
+    script.write_text(
+        text.replace("dir out ", "dir out priority 9 ") + script.read_text()[len(text) :]
+    )
+    assert verified(capsys, *LOCAL, table, "--against", str(script))[0] == 0
+
+
+def test_a_script_that_cannot_be_followed_is_no_proof(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "script.sh"
+    script.write_text(
+        "ip xfrm policy add src $UNKNOWN dst 10.2.0.0/16 dir out\n"
+        "ip xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out action block\n"
+    )
+    code = main(["verify", *LOCAL, table, "--against", str(script)])
+    captured = capsys.readouterr()
+    assert code == 1
+    assert f"{script}:1" in captured.err
+
+
 def test_two_days_of_one_host(
     table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +206,23 @@ def test_two_days_of_one_host(
     assert region["weaker"]
     assert region["selector"]["destination"] == "10.2.3.0/24"
     assert [side["eroute"]["line"] for side in region["sides"]] == [2, 2]
+
+
+def test_a_family_that_only_one_side_has_differs(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    six = "0          2001:db8:1::/48    -> 2001:db8:2::/48    => tun0x1002@2001:db8::7\n"
+    both = written(tmp_path / "both", TABLE + six)
+    code, document = proof(capsys, table, "--against", both)
+    assert code == 13
+    ((_, region),) = regions(document)
+    assert region["packet"]["source"] == "2001:db8:1::1"
+    code, document = proof(capsys, both, "--against", table)
+    assert code == 13
+    blocking = POLICIES + "src ::/0 dst ::/0\n\tdir out action block priority 5 ptype main\n"
+    code, document = proof(capsys, *LOCAL, table, "--against", written(tmp_path / "six", blocking))
+    assert code == 13
+    assert {d for d, _ in regions(document)} == {"out"}
 
 
 def test_two_sets_of_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,18 +16,23 @@ from pyroute2.netlink.exceptions import NetlinkDataDecodeError
 from pyroute2.netlink.nlsocket import Marshal
 
 from eroute_translate.net import Selector, parse_prefix
-from eroute_translate.xfrm import messages as m
-from eroute_translate.xfrm.bulk import BulkError, Channel, Pacing
+from eroute_translate.xfrm.bulk import Channel
+from eroute_translate.xfrm.encode import encode_installs
 from eroute_translate.xfrm.errors import KernelError, hint_for
+from eroute_translate.xfrm.family import constants as c
+from eroute_translate.xfrm.family import messages as m
+from eroute_translate.xfrm.family.structure import Key
+from eroute_translate.xfrm.family.structures import SelectorStruct, TemplateStruct
 from eroute_translate.xfrm.model import Policy
-from eroute_translate.xfrm.socket import (
+from eroute_translate.xfrm.outcome import BulkError
+from eroute_translate.xfrm.pacing import Pacing
+from eroute_translate.xfrm.requests import (
     policy_id_message,
     policy_message,
     spi_range_message,
     state_id_message,
     state_message,
 )
-from eroute_translate.xfrm.wire import encode_installs
 
 # ---------------------------------------------------------------------------------- messages
 
@@ -42,11 +47,11 @@ SIZES = {
 
 
 def test_every_message_has_its_class_and_the_size_of_the_kernel() -> None:
-    found = {m.NAMES[kind]: cls.body.size if cls.body else 0 for kind, cls in m.MESSAGES.items()}
+    found = {c.NAMES[kind]: cls.body.size if cls.body else 0 for kind, cls in m.MESSAGES.items()}
     assert found == SIZES
     assert sorted(m.MESSAGES) == list(range(16, 41))
-    assert m.TemplateStruct.size == 64
-    assert m.SelectorStruct.size == 56
+    assert TemplateStruct.size == 64
+    assert SelectorStruct.size == 56
 
 
 @pytest.mark.parametrize("kind", sorted(m.MESSAGES))
@@ -104,13 +109,13 @@ def encoded(message: Any, kind: int) -> bytes:
 
 
 def test_a_state_with_everything() -> None:
-    data = encoded(full_state(), m.XFRM_MSG_NEWSA)
+    data = encoded(full_state(), c.XFRM_MSG_NEWSA)
     (read,) = _marshal().parse(data)
     assert (read["daddr"], read["saddr"]) == ("192.0.2.2", "192.0.2.1")
     assert (read["spi"], read["reqid"], read["mode"], read["family"]) == (0x1234, 7, 1, 2)
     assert read["sel"]["dport_mask"] == 0xFFFF
     assert read["lft"]["hard_packet_limit"] == 1000
-    assert read["lft"]["hard_byte_limit"] == m.XFRM_INF
+    assert read["lft"]["hard_byte_limit"] == c.XFRM_INF
     trunc = read.get_attr("XFRMA_ALG_AUTH_TRUNC")
     assert (trunc["alg_name"], trunc["alg_key_len"]) == ("hmac(sha256)", 256)
     assert (trunc["alg_trunc_len"], bytes(trunc["alg_key"])) == (
@@ -130,24 +135,24 @@ def test_keys_never_show(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     message = full_state()
     shown = [repr(message), str(message)]
-    data = encoded(message, m.XFRM_MSG_NEWSA)
+    data = encoded(message, c.XFRM_MSG_NEWSA)
     (read,) = _marshal().parse(data)
     shown += [repr(message), repr(read), repr(read["attrs"]), str(read.dump()), f"{read}"]
     # The kernel quotes a refused request in its answer.
     quoted = struct.pack("=IHHIIi", 20 + len(data), 2, 0, 1, 0, -22) + data
     shown += [repr(e) + str(e["header"]) for e in _marshal().parse(quoted)]
     broken = full_state()
-    crypt = {"alg_name": "x", "alg_key": m.Key(b"hush-hush"), "alg_key_len": -1}
+    crypt = {"alg_name": "x", "alg_key": Key(b"hush-hush"), "alg_key_len": -1}
     broken["attrs"].append(("XFRMA_ALG_CRYPT", crypt))
     with pytest.raises(struct.error) as caught:
-        encoded(broken, m.XFRM_MSG_NEWSA)
+        encoded(broken, c.XFRM_MSG_NEWSA)
     shown += [repr(caught.value), caplog.text]
     for text in shown:
         assert "secret" not in text
         assert b"secret".hex() not in text
         assert "hush-hush" not in text
     assert "<key of 256 bits>" in repr(read)
-    assert pickle.loads(pickle.dumps(m.Key(b"abc"))) == b"abc"  # noqa: S301
+    assert pickle.loads(pickle.dumps(Key(b"abc"))) == b"abc"  # noqa: S301
 
 
 def test_addresses_of_both_families() -> None:
@@ -159,19 +164,19 @@ def test_addresses_of_both_families() -> None:
             "tmpl": [{"src": "192.0.2.1", "dst": "192.0.2.2", "proto": "ah", "level": "use"}],
         }
     )
-    (read,) = _marshal().parse(encoded(message, m.XFRM_MSG_NEWPOLICY))
+    (read,) = _marshal().parse(encoded(message, c.XFRM_MSG_NEWPOLICY))
     assert (read["sel"]["saddr"], read["sel"]["daddr"]) == ("2001:db8::", "::")
     (template,) = read.get_attr("XFRMA_TMPL")
     assert (template["saddr"], template["family"], template["optional"]) == ("192.0.2.1", 2, 1)
 
 
 def test_requests_by_name() -> None:
-    read = _read(policy_id_message({"index": 9, "ptype": "sub"}), m.XFRM_MSG_DELPOLICY)
+    read = _read(policy_id_message({"index": 9, "ptype": "sub"}), c.XFRM_MSG_DELPOLICY)
     assert (read["index"], read.get_attr("XFRMA_POLICY_TYPE")["type"]) == (9, 1)
-    read = _read(state_id_message({"dst": "::1", "spi": 1, "src": "::2"}), m.XFRM_MSG_GETSA)
+    read = _read(state_id_message({"dst": "::1", "spi": 1, "src": "::2"}), c.XFRM_MSG_GETSA)
     assert (read["daddr"], read["family"]) == ("::1", 10)
     assert read.get_attr("XFRMA_SRCADDR") == "::2"
-    read = _read(spi_range_message({"dst": "192.0.2.1"}), m.XFRM_MSG_ALLOCSPI)
+    read = _read(spi_range_message({"dst": "192.0.2.1"}), c.XFRM_MSG_ALLOCSPI)
     assert (read["min"], read["max"]) == (0x100, 0xFFFFFFFF)
 
 
@@ -427,25 +432,64 @@ def test_what_cannot_be_encoded_stops_before_its_block() -> None:
     assert kernel.sizes == [10]
 
 
-def test_pacing_ends_blocks_where_tables_double(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    slept: list[float] = []
+class GrowingKernel(FakeKernel):
+    """Its table by index doubles during every second rest, as long as it is too small."""
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
+    def __init__(self, tells: bool = True) -> None:
+        super().__init__()
+        self.tells = tells
+        self.policies = 0
+        self.chains = 8
+        self.rests = self.asked = 0
 
-    monkeypatch.setattr("eroute_translate.xfrm.bulk.time.sleep", sleep)
-    monkeypatch.setattr("eroute_translate.xfrm.bulk.time.perf_counter", lambda: now[0])
-    kernel = FakeKernel()
-    opened = Channel(kernel, block=100, pacing=Pacing(pause=0.5, first=64))
-    opened.install(policies(150))
-    assert kernel.sizes == [64, 64, 22]
-    opened.install(policies(106))  # goes on where the tables are
-    assert kernel.sizes == [64, 64, 22, 100, 6]
-    assert slept == [0.5, 0.5]
-    opened.install(policies(70, "in"))
-    assert kernel.sizes[5:] == [64, 6]
+    def send(self, data: bytes | bytearray, /) -> int:
+        kind, _, sequence = struct.unpack_from("=HHI", data, 4)
+        if kind != c.XFRM_MSG_GETSPDINFO:
+            self.policies += len(data) // 184
+            return super().send(data)
+        self.asked += 1
+        assert bytes(data[16:]) == bytes(4)
+        if not self.tells:
+            self.answers.append(self.answer(bytes(data), sequence, errno.EINVAL, ""))
+            return len(data)
+        body = struct.pack("=I", 0)
+        body += struct.pack("=HH6I", 28, 1, 0, self.policies, 0, 9, 9, 9)
+        body += struct.pack("=HH2I", 12, 2, self.chains - 1, 1 << 20)
+        head = struct.pack("=IHHII", 16 + len(body), c.XFRM_MSG_NEWSPDINFO, 0, sequence, 0)
+        self.answers.append(head + body)
+        return len(data)
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds == 0.5
+        self.rests += 1
+        if not self.rests % 2 and self.chains < self.policies:
+            self.chains *= 2
+
+
+def test_blocks_wait_for_tables_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = GrowingKernel()
+    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.sleep", kernel.sleep)
+    opened = Channel(kernel, block=100, pacing=Pacing(pause=0.5, chain=2))
+    opened.install(policies(1000))
+    assert kernel.policies == sum(kernel.sizes) == 1000
+    # Small blocks while the chains are longer than two, as many as the table needs to double.
+    assert 32 in kernel.sizes
+    assert kernel.chains >= 256
+    assert kernel.rests
+    # What fits into the tables as they are goes without a rest, and without a question each time.
+    kernel.policies, kernel.rests, kernel.asked = 0, 0, 0
+    kernel.sizes.clear()
+    Channel(kernel, block=100, pacing=Pacing(pause=0.5, chain=2)).install(policies(500))
+    assert kernel.sizes == [100] * 5
+    assert (kernel.rests, kernel.asked) == (0, 1)
+
+
+def test_a_kernel_that_does_not_tell_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = GrowingKernel(tells=False)
+    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.sleep", kernel.sleep)
+    Channel(kernel, block=100, pacing=Pacing(pause=0.5)).install(policies(450))
+    assert kernel.sizes == [100, 100, 100, 100, 50]
+    assert (kernel.rests, kernel.asked) == (0, 1)
 
 
 class DumpingKernel(FakeKernel):

@@ -6,7 +6,8 @@ import pytest
 
 from eroute_translate.net import Prefix, Selector, parse_address, parse_prefix
 from eroute_translate.xfrm.model import Policy, Template
-from eroute_translate.xfrm.text import key_arguments, policy_arguments, read_policies
+from eroute_translate.xfrm.read_text import read_policies
+from eroute_translate.xfrm.text import key_arguments, policy_arguments
 
 
 def selector(source: str, destination: str, *rest: int) -> Selector:

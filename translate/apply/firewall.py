@@ -72,7 +72,7 @@ class Firewall:
         """What the child does first: enter the namespace."""
         if self._netns is None:
             return None
-        from ..xfrm.bulk import enter_namespace
+        from ..xfrm.connection import enter_namespace
 
         netns = self._netns
         return lambda: enter_namespace(netns)

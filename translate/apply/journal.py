@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,13 +26,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ..xfrm.decode import decode_policies
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
-from ..xfrm.wire import decode_policies
 from .plan import Change, Verb
 from .states import StateChange
 from .stored import JournalError, damaged, load, state_in, state_out, store, sync_folder
 
 STATE_FOLDER: Final = Path("/var/lib/eroute-translate")
+
+
+def clock() -> float:
+    """Seconds since the boot, time asleep included; unlike other clocks nobody sets this one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class LockedError(JournalError):
@@ -51,7 +57,7 @@ class Record:
     """One transaction: its changes in order, and the guard around them.
 
     ``boot`` names the boot of the kernel it was made on: policies do not survive one.  ``deadline``
-    is the time (epoch seconds) at which it is rolled back without a confirmation, 0 for none.
+    is when it is rolled back without a confirmation, by :func:`clock`; 0 is never.
     ``firewall_before`` is our table as nft lists it, ``firewall_after`` the text of the new one.
     With ``persist`` the result is saved for the next boot.
     """
@@ -88,6 +94,7 @@ class Journal:
         self._transaction = folder / "transaction"
         self._owned = folder / "owned"
         self._saved = folder / "saved"
+        self._committed = ""
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone."""
@@ -172,17 +179,27 @@ class Journal:
         """The transaction never was: nothing that was written for its end counts."""
         self._remove(_next(self._owned), _next(self._saved), self._transaction)
 
-    def finish(self) -> None:
-        """The transaction is final: what was written for its end counts from now on."""
-        self._remove(self._transaction)
-        self._settle()
+    def finish(self, identity: str = "") -> None:
+        """The transaction is final: what was written for its end counts from now on.
 
-    def _settle(self) -> None:
+        Once the record is gone there is no way back; :meth:`settle` does what is left then.
+        """
+        self._committed = identity
+        self._remove(self._transaction)
+        self.settle()
+
+    def committed(self, record: Record) -> bool:
+        """Whether the record of a transaction was removed by :meth:`finish`."""
+        return self._committed == record.identity and self.stamp() is None
+
+    def settle(self) -> None:
         """Give the files of a final transaction their names."""
         if self._transaction.exists():
             return
         try:
             for path in (self._owned, self._saved):
+                if not _next(path).exists():
+                    continue
                 # Somebody who only looks may do the same at the same time.
                 with suppress(FileNotFoundError):
                     _next(path).replace(path)
@@ -241,7 +258,7 @@ class Journal:
         return "" if loaded is None else str(loaded[0].get("firewall", ""))
 
     def _load_owned(self) -> tuple[dict[str, Any], Iterator[bytes]] | None:
-        self._settle()
+        self.settle()
         loaded = load(self._owned)
         if loaded is None or loaded[0].get("boot") != self.boot:
             return None
@@ -258,7 +275,7 @@ class Journal:
 
     def read_saved(self) -> Saved | None:
         """What the next boot is to install, or ``None``."""
-        self._settle()
+        self.settle()
         loaded = load(self._saved)
         if loaded is None:
             return None

@@ -8,12 +8,12 @@ what others have that meets ours.  Nothing that is not ours is ever changed, unl
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from ..xfrm.model import Policy, PolicyKey
-from ..xfrm.wire import identities, sift
+from ..xfrm.sieve import Sieve
 
 SOCKET_DIRECTIONS = ("socket in", "socket out")
 
@@ -55,6 +55,7 @@ class Plan:
     somebody changed or removed since we installed them.  ``kept`` counts
     those that are in place already, ``adopted`` those of them that we did not install, ``sockets``
     the policies of single sockets, ``others`` those of the kernel that are not as we want them.
+    ``wanted`` is all that is to be there, where the plan was made of a dump.
     """
 
     changes: tuple[Change, ...]
@@ -65,6 +66,7 @@ class Plan:
     adopted: int
     sockets: int = 0
     others: int = 0
+    wanted: Sieve | None = field(default=None, compare=False, repr=False)
 
     @property
     def empty(self) -> bool:
@@ -83,7 +85,7 @@ def same(one: Policy, other: Policy) -> bool:
 
 
 def plan_of_dump(
-    wanted: Sequence[Policy],
+    wanted: Sieve,
     live: Iterable[bytes],
     owned: Iterable[bytes],
     *,
@@ -94,28 +96,32 @@ def plan_of_dump(
     What is in place already is known by its bytes and never decoded; :func:`make_plan` sees the
     rest.  Raises ``ValueError`` as that does.
     """
-    places = {identity: place for place, identity in enumerate(identities(wanted))}
-    if len(places) != len(wanted):
-        wanted = list(dict.fromkeys(wanted))
-        places = {identity: place for place, identity in enumerate(identities(wanted))}
-    present, recorded = bytearray(len(wanted)), bytearray(len(wanted))
-    others = [policy for data in live for policy in sift(data, places, present)]
-    ours = [policy for data in owned for policy in sift(data, places, recorded)]
-    ours += [
-        policy
-        for policy, there, known in zip(wanted, present, recorded, strict=True)
-        if known and not there
-    ]
+    present, others = wanted.sift(live)
+    recorded, ours = wanted.sift(owned)
     kept = sum(present)
+    if kept < len(wanted):
+        missing = [
+            policy for policy, there in zip(wanted.policies, present, strict=True) if not there
+        ]
+        places = zip(wanted.policies, present, recorded, strict=True)
+        ours += [policy for policy, there, known in places if known and not there]
+    else:
+        missing = []
     plan = make_plan(
-        (policy for policy, there in zip(wanted, present, strict=True) if not there),
+        missing,
         others,
         {policy.key: policy for policy in ours},
         replace_foreign=replace_foreign,
-        beside=wanted if kept else (),
+        beside=wanted.policies if kept else (),
     )
-    adopted = sum(there and not known for there, known in zip(present, recorded, strict=True))
-    return replace(plan, kept=plan.kept + kept, adopted=plan.adopted + adopted)
+    adopted = kept - sum(map(int.__and__, present, recorded))
+    return replace(
+        plan,
+        kept=plan.kept + kept,
+        adopted=plan.adopted + adopted,
+        others=len(others) - plan.sockets,
+        wanted=wanted,
+    )
 
 
 def make_plan(

@@ -1,7 +1,7 @@
 """The files of the journal: policies as the kernel's own messages, states by their fields.
 
 A file is a head line with a checksum, a line of JSON, and then policies back to back, each in the
-bytes that install it (:mod:`..xfrm.wire`).  So nothing that a policy says is lost, and a file of
+bytes that install it (:mod:`..xfrm.encode`).  So nothing that a policy says is lost, and a file of
 many policies is written and read in pieces, never as one text in memory.
 
 States stand in the JSON line with their keys, since a rollback needs those; the files belong to
@@ -21,8 +21,9 @@ from typing import Any, BinaryIO, Final
 
 from ..net import Prefix, Selector
 from ..secret import Secret
+from ..xfrm.encode import encode_installs
 from ..xfrm.model import Algorithm, Limits, Policy, Replay, State, UdpEncapsulation
-from ..xfrm.wire import HEADER, encode_installs
+from ..xfrm.wire import HEADER
 
 VERSION: Final = 3
 _MAGIC: Final = b"eroute-translate"

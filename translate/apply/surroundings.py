@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ..xfrm.bulk import enter_namespace
+from ..xfrm.connection import enter_namespace
 from ..xfrm.errors import KernelError
 
 _NETLINK_XFRM: Final = "6"

@@ -15,11 +15,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import not_
 from typing import Final, NoReturn, Protocol
 
+from ..net import MASK_OF_LENGTH, Selector
 from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
-from .journal import Journal, Phase, Record
+from ..xfrm.sieve import Sieve, with_selector_of, with_user
+from .journal import Journal, Phase, Record, clock
 from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
 from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
 from .states import (
@@ -41,8 +45,16 @@ class Kernel(Protocol):
     def each(self) -> Iterator[Policy]:
         """All policies, one by one, with the index of each."""
 
-    def exchange(self, changes: Sequence[tuple[Policy | None, Policy | None]]) -> None:
-        """Add, replace or remove, old and new of each; never what is not as ``old`` says."""
+    def datagrams(self) -> Iterator[bytes]:
+        """The same in the kernel's own messages, for :mod:`..xfrm.sieve`."""
+
+    def exchange(
+        self, changes: Sequence[tuple[Policy | None, Policy | None]], *, by_index: bool = False
+    ) -> None:
+        """Add, replace or remove, old and new of each; never what is not as ``old`` says.
+
+        With ``by_index`` a replaced policy is removed by its index and added anew, in one send.
+        """
 
     def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:
         """Create or replace policies; with ``seconds`` the kernel removes them after that time."""
@@ -84,18 +96,27 @@ class ApplyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A transaction carried out; ``deadline`` is when it is rolled back unless confirmed."""
+    """A transaction carried out.
+
+    ``deadline`` is when it is rolled back unless confirmed, by :func:`.journal.clock`; 0 is never.
+    """
 
     identity: str
     changes: int
     deadline: float
 
 
+FEW: Final = 4096
+"""Up to so many changes are looked for by their selectors; for more, all is decoded."""
+
+MANY_REPLACED: Final = 256
+"""For up to so many replaced policies the kernel may search its trees; each keeps its place."""
+
 TRIES: Final = 5
 """How often a rollback looks again when somebody else changes policies under its hands."""
 
-BLOCK: Final = 512
-"""Changes handed to the kernel at once; progress is told after each."""
+BLOCK: Final = 8192
+"""Changes handed to the connection at once; progress is told after each."""
 
 
 def apply(
@@ -121,7 +142,7 @@ def apply(
     :class:`ApplyError`, or what ``started`` and the journal raise while nothing has been changed.
     """
     steps = in_order(_still_true(kernel, plan.changes))
-    deadline = time.time() + confirm_within if confirm_within else 0.0
+    deadline = clock() + confirm_within if confirm_within else 0.0
     record = Record(
         f"{os.getpid()}-{time.time_ns()}",
         Phase.APPLYING,
@@ -149,17 +170,22 @@ def apply(
         install_before(kernel, states.changes)
         _carry_out(kernel, steps.steps, progress)
         remove_after(kernel, states.changes)
-        _check(kernel, steps.steps)
+        guards = _check(kernel, steps.steps, plan.wanted)
         _check_states(kernel, states)
         firewall.load(rules)
-        _remove_guards(kernel)
+        _remove_guards(kernel, guards)
         if confirm_within:
-            deadline = time.time() + confirm_within
+            deadline = clock() + confirm_within
             journal.write(replace(record, phase=Phase.UNCONFIRMED, deadline=deadline))
         else:
             commit(journal, record)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
-        _back(kernel, journal, record, firewall, error, connect)
+        if not confirm_within and journal.committed(record):
+            # It came after the record was gone: too late to lead back, and nothing is amiss.
+            with suppress(JournalError):
+                journal.settle()
+        else:
+            _back(kernel, journal, record, firewall, error, connect)
     return Result(record.identity, len(steps.steps) + len(states.changes), deadline)
 
 
@@ -169,7 +195,7 @@ def commit(journal: Journal, record: Record) -> None:
     journal.write_owned(owned_after(journal, record), states, record.firewall_after)
     if record.persist:
         journal.write_saved(owned_after(journal, record), states, record.firewall_after)
-    journal.finish()
+    journal.finish(record.identity)
 
 
 def owned_after(journal: Journal, record: Record) -> Iterator[Policy]:
@@ -208,8 +234,9 @@ def roll_back(
     with suppress(JournalError):
         journal.write(replace(record, phase=Phase.ROLLING_BACK))
     count = 0
+    guards: list[Policy] = []
     for attempt in range(1, TRIES + 1):
-        changes, left = _what_to_take_back(record, kernel.each())
+        changes, left = _what_to_take_back(record, _of_changes(kernel, record.changes))
         states, lost = way_back(kernel, record.states)
         left += lost
         steps = in_order(changes)
@@ -219,7 +246,7 @@ def roll_back(
             install_before(kernel, states)
             _carry_out(kernel, steps.steps, progress)
             remove_after(kernel, states)
-            _check(kernel, steps.steps)
+            guards = _check(kernel, steps.steps)
         except (ApplyError, KernelError) as error:
             if attempt == TRIES or not _is_of_others(error):
                 raise
@@ -227,7 +254,7 @@ def roll_back(
         count = len(changes) + len(states)
         break
     firewall.load(record.firewall_before)
-    _remove_guards(kernel)
+    _remove_guards(kernel, guards)
     journal.forget()
     if left:
         raise ApplyError("the rollback is over, but", rolled_back=False, left=left)
@@ -265,21 +292,37 @@ def _is_of_others(error: Exception) -> bool:
 
 
 def _still_true(kernel: Kernel, changes: Sequence[Change]) -> list[Change]:
-    """The changes, if the kernel is as it was when they were planned; the question took time."""
-    old = {change.key: change for change in changes}
+    """The changes, if the kernel is as it was when they were planned; the question took time.
+
+    The indices are those of now: a policy that was removed and came back is the same with another.
+    """
+    waiting = {change.key: place for place, change in enumerate(changes)}
+    found = list(changes)
     try:
-        for present in kernel.each():
-            change = old.pop(present.key, None) if _counts(present) else None
-            if change is not None and not _is(present, change.old):
+        for present in _of_changes(kernel, changes):
+            place = waiting.pop(present.key, None) if _counts(present) else None
+            if place is None:
+                continue
+            change = found[place]
+            if not _is(present, change.old):
                 _not_true(change)
+            found[place] = change._replace(old=present)
     except ApplyError:
         raise
     except Exception as error:
         raise ApplyError(f"{_reason(error)}; nothing was done", rolled_back=True) from error
-    for change in old.values():
-        if change.old is not None:
-            _not_true(change)
-    return list(changes)
+    for place in waiting.values():
+        if changes[place].old is not None:
+            _not_true(changes[place])
+    return found
+
+
+def _of_changes(kernel: Kernel, changes: Sequence[Change]) -> Iterator[Policy]:
+    """What the kernel has in the places of changes, and maybe more."""
+    if len(changes) > FEW:
+        return kernel.each()
+    policies = [policy for c in changes if (policy := c.new or c.old) is not None]
+    return with_selector_of(policies, kernel.datagrams())
 
 
 def _not_true(change: Change) -> NoReturn:
@@ -320,22 +363,48 @@ def _reason(cause: BaseException) -> str:
 def _carry_out(
     kernel: Kernel, steps: Sequence[Change], progress: Callable[[int, int], None]
 ) -> None:
-    """Send the changes in their order, in blocks."""
+    """Send the changes in their order, in blocks.
+
+    To replace a policy whose prefixes the kernel does not hash, it walks a tree of all of them
+    (xfrm_policy.c:xfrm_policy_inexact_prune_bin), so that many take quadratic time.  To remove one
+    by its index and add it anew does not.  Between the two no policy stands, but the guard does.
+    """
+    unhashed = sum(c.verb is Verb.REPLACE and not _is_hashed(c.key[1]) for c in steps)
+    by_index = unhashed > MANY_REPLACED
+    progress(0, len(steps))
     for start in range(0, len(steps), BLOCK):
         part = steps[start : start + BLOCK]
-        kernel.exchange([(change.old, change.new) for change in part])
+        kernel.exchange([(change.old, change.new) for change in part], by_index=by_index)
         progress(start + len(part), len(steps))
 
 
-def _check(kernel: Kernel, steps: Sequence[Change]) -> None:
-    """Read back: what was installed must be there as it was meant, what was removed must not."""
-    wrong = _present(kernel.each(), steps, lambda change: change.new)
+def _is_hashed(selector: Selector) -> bool:
+    """Whether both prefixes are whole addresses, as the kernel's thresholds are by default."""
+    source, destination = selector.source, selector.destination
+    return source.mask == destination.mask == MASK_OF_LENGTH[source.family][-1]
+
+
+def _check(kernel: Kernel, steps: Sequence[Change], wanted: Sieve | None = None) -> list[Policy]:
+    """Read back: what was installed must be there as it was meant, what was removed must not.
+
+    ``wanted`` is all that is to be there.  Returns the guards that stand.
+    """
+    if wanted is None:
+        wrong = _present(_of_changes(kernel, steps), steps, lambda change: change.new)
+        guards = list(with_user(GUARD_USER, kernel.datagrams()))
+    else:
+        marks, others = wanted.sift(kernel.datagrams())
+        lacking = {policy.key for policy in compress(wanted.policies, map(not_, marks))}
+        guards = [policy for policy in others if policy.user == GUARD_USER]
+        unlike = [c for c in steps if c.new is None or c.key in lacking]
+        wrong = _present(others, unlike, lambda change: change.new)
     if wrong:
         raise ApplyError(
             f"{len(wrong)} policies are not what was installed, the first of them"
             f" {_name_of_key(next(iter(wrong)))}: somebody else changes policies at the same time",
             rolled_back=False,
         )
+    return guards
 
 
 def _check_states(kernel: Kernel, states: StatePlan) -> None:
@@ -348,10 +417,9 @@ def _check_states(kernel: Kernel, states: StatePlan) -> None:
         )
 
 
-def _remove_guards(kernel: Kernel) -> None:
-    """Take away every guard that is there, also one of a run that was killed."""
+def _remove_guards(kernel: Kernel, guards: Sequence[Policy]) -> None:
+    """Take away every guard that stands, also one of a run that was killed."""
     for attempt in range(1, TRIES + 1):
-        guards = [policy for policy in kernel.each() if policy.user == GUARD_USER]
         if not guards:
             return
         try:
@@ -360,6 +428,9 @@ def _remove_guards(kernel: Kernel) -> None:
             # The kernel itself may take one away at the same time.
             if attempt == TRIES or error.errno != errno.ENOENT:
                 raise
+        else:
+            return
+        guards = list(with_user(GUARD_USER, kernel.datagrams()))
 
 
 def _present(
@@ -369,7 +440,7 @@ def _present(
 ) -> dict[PolicyKey, Policy | None]:
     """What stands in the places of changes, where it is not as expected; ``None`` for nothing.
 
-    The kernel's policies are looked at one by one: all of them at once would fill the memory.
+    Policies are looked at one by one: all of a kernel's at once would fill the memory.
     """
     awaited = {change.key: expected(change) for change in changes}
     found: dict[PolicyKey, Policy | None] = {}

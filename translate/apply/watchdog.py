@@ -17,7 +17,7 @@ from typing import Final
 
 from ..xfrm.errors import KernelError
 from .firewall import FirewallError
-from .journal import Journal, Phase
+from .journal import Journal, Phase, clock
 from .stored import JournalError
 from .transaction import ApplyError, Kernel, Table, roll_back
 
@@ -139,8 +139,8 @@ def _watch(
     record = None
     stamp: object = ""
     while True:
-        # The record's deadline, not ours: a clock that is set does not matter much, a missed
-        # confirmation does.  It is read again when it was written again: it may be long.
+        # The record's deadline, not ours.  It is read again when it was written again: it may be
+        # long.
         found = journal.stamp()
         if found != stamp:
             stamp = found
@@ -150,9 +150,9 @@ def _watch(
                 return 1
         if record is None or record.identity != identity:
             return 0
-        if record.phase is not Phase.UNCONFIRMED or time.time() >= record.deadline:
+        if record.phase is not Phase.UNCONFIRMED or clock() >= record.deadline:
             return _roll_back(journal, identity, kernel, connect, firewall)
-        time.sleep(min(0.2, max(0.01, record.deadline - time.time())))
+        time.sleep(min(0.2, max(0.01, record.deadline - clock())))
 
 
 def _read(reading: int) -> bytes:

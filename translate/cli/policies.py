@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ..diagnostics import Collector
+from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..equivalence.compare import Spd
-from ..xfrm.text import read_policies
+from ..klips.shell import ShellMissingError, read_shell
+from ..xfrm.command_text import is_batch, looks_like_commands, looks_like_policies
+from ..xfrm.commands import read_batch, read_commands
+from ..xfrm.read_text import read_policies
 
 _SAMPLE: Final = 1 << 16
 
@@ -26,22 +29,44 @@ _devices: Final = DeviceNumbers()
 def read_spd(path: Path, collector: Collector) -> Spd | None:
     """The policies of a file, ``None`` when it holds none; what cannot be read is told.
 
-    Raises ``OSError``.
+    It may be what ``ip xfrm policy`` prints, a batch for ``ip``, or a shell script.  Raises
+    ``OSError``.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
-    if not looks_like_policies(text[:_SAMPLE]):
+    sample = text[:_SAMPLE]
+    if looks_like_policies(sample):
+        return _printed(text, str(path), collector)
+    if not looks_like_commands(sample):
         return None
-    reading = read_policies(text, str(path), _devices)
+    if is_batch(sample):
+        reading = read_batch(text, str(path), _devices)
+    else:
+        try:
+            script = read_shell(text, str(path))
+        except ShellMissingError as error:
+            collector.add(Diagnostic("ET155", Severity.ERROR, str(error), Span(str(path), 1)))
+            return Spd(())
+        for problem in script.errors:
+            collector.add(
+                Diagnostic("ET155", Severity.ERROR, problem.text, problem.span, hint=_BY_HAND)
+            )
+        reading = read_commands(script.commands, _devices)
     for item in reading.diagnostics:
         collector.add(item)
-    # ip prints the newest first.
+    return Spd(reading.policies, reading.defaults)
+
+
+_BY_HAND: Final = (
+    "run the script in a namespace of its own, and give what ip xfrm policy prints there"
+)
+
+
+def _printed(text: str, file: str, collector: Collector) -> Spd:
+    reading = read_policies(text, file, _devices)
+    for item in reading.diagnostics:
+        collector.add(item)
+    # ip prints the newest first; policies of sockets are for these sockets alone.
     return Spd(tuple(p for p in reversed(reading.policies) if " " not in p.direction))
-
-
-def looks_like_policies(sample: str) -> bool:
-    """Whether a text is what ``ip xfrm policy`` prints."""
-    lines = [line for line in sample.splitlines() if line.strip()]
-    return bool(lines) and lines[0].startswith("src ") and " dst " in lines[0]
 
 
 def spd_of_kernel(netns: str | None) -> Spd:

@@ -16,6 +16,7 @@ from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
 from .options import build_parser, mapping_options
+from .progress import busy
 from .sources import read_host
 from .terminal import show, write_output
 
@@ -63,11 +64,13 @@ def _verb(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    host, collector, names, complete = read_host(arguments)
+    with busy("reading"):
+        host, collector, names, complete = read_host(arguments)
     if not host.rows:
         _show(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
-    translation = translate_exactly(host, mapping_options(arguments))
+    with busy("translating"):
+        translation = translate_exactly(host, mapping_options(arguments))
     page = Page(
         translation,
         tuple(names),
@@ -88,8 +91,10 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    host, collector, names, complete = read_host(arguments)
-    translation = translate_exactly(host, mapping_options(arguments))
+    with busy("reading"):
+        host, collector, names, complete = read_host(arguments)
+    with busy("translating"):
+        translation = translate_exactly(host, mapping_options(arguments))
     items = (*collector.items, *translation.findings)
     if arguments.format == "json":
         print(check_json(translation, items, names))

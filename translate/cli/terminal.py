@@ -6,10 +6,9 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self, TextIO
+from typing import TextIO
 
 from ..diagnostics import Diagnostic, Severity
 from ..render import diagnostic_json
@@ -65,28 +64,3 @@ def write_output(pieces: Iterable[str], path: str | None) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-class Progress:
-    """A line on the terminal for what takes more than a second; a context, called with counts."""
-
-    def __init__(self, what: str, stream: TextIO | None = None) -> None:
-        self.what = what
-        self.stream = stream or sys.stderr
-        self.began = time.monotonic()
-        self.shown = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        """Tell how far it is."""
-        if not self.stream.isatty() or time.monotonic() - self.began < 1:
-            return
-        self.shown = True
-        print(f"\r{self.what} {done * 100 // max(total, 1):3d} %", end="", file=self.stream)
-        self.stream.flush()
-
-    def __exit__(self, *_: object) -> None:
-        if self.shown:
-            print("\r\x1b[K", end="", file=self.stream)

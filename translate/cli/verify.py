@@ -16,8 +16,9 @@ from ..mapping.translation import Translation
 from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
 from .options import mapping_options
 from .policies import read_spd, spd_of_kernel
+from .progress import Progress
 from .sources import read_host
-from .terminal import Progress, show
+from .terminal import show
 
 if TYPE_CHECKING:
     from ..equivalence.result import Proof
@@ -33,6 +34,7 @@ def verify(arguments: argparse.Namespace) -> int:
     collector = Collector()
     own = _spd_of_files(arguments.files, collector)
     against = _spd_of_files([arguments.against] if arguments.against else [], collector)
+    readable = not collector.errors
     if own is not None:
         _show(arguments, collector)
         if against is None and not arguments.live:
@@ -46,7 +48,7 @@ def verify(arguments: argparse.Namespace) -> int:
         names = (arguments.files[0], _name(arguments))
         with Progress("comparing") as progress:
             proof = compare_policies(own, other, progress)
-        return _tell(arguments, proof, names, None, not collector.errors)
+        return _tell(arguments, proof, names, None, readable)
     host, found, _, complete = read_host(arguments)
     if not host.rows:
         _show(arguments, found)
@@ -61,8 +63,8 @@ def verify(arguments: argparse.Namespace) -> int:
     names = ("KLIPS", "XFRM" if spd is None else _name(arguments))
     with Progress("proving") as progress:
         proof = prove(translation, spd, progress)
-    sound = complete and not any(item.code == "ET108" for item in collector.items)
-    return _tell(arguments, proof, names, translation if spd is None else None, sound, host)
+    ours = translation if spd is None else None
+    return _tell(arguments, proof, names, ours, complete and readable, host)
 
 
 def _two_hosts(
@@ -123,7 +125,7 @@ def _tell(
     sound: bool,
     host: KlipsHost | None = None,
 ) -> int:
-    places = {} if translation is None else dict(origins(translation))
+    places = {} if translation is None else origins(translation)
     if arguments.format == "json":
         print(proof_json(proof, names, places))
     else:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ..klips.crossing import Relation
 from ..klips.host import KlipsHost
-from ..klips.regions import table_of
+from ..klips.regions import Table, table_of
 from ..klips.said import Said
 from ..mapping.model import FWD, IN, OUT
 from ..mapping.translation import Translation
@@ -44,67 +44,82 @@ class Spd(NamedTuple):
     defaults: Mapping[str, str] = {}
 
 
+class _Knowledge(NamedTuple):
+    """What is known of reqids and of findings; nothing of policies that are not ours."""
+
+    asking: frozenset[int] = frozenset()
+    groups: Mapping[int, tuple[Said, ...]] | None = None
+    declared: Declared | None = None
+
+
 def prove(translation: Translation, spd: Spd | None = None, progress: Progress = _quiet) -> Proof:
     """Hold a KLIPS host against the Ruleset made of it, or against other policies.
 
     With our own Ruleset reqids tell which group of SAs a policy asks for; with others protocol,
     mode and far end are compared.
     """
-    host, options = translation.host, translation.options
-    asking: frozenset[int] = frozenset()
-    groups: dict[int, tuple[Said, ...]] | None = None
-    declared: Declared = {}
+    host = translation.host
+    known = _Knowledge()
     if spd is None:
         spd = Spd(tuple(translation.policies()))
-        asking = frozenset([options.reqid_base if options.reqid is None else options.reqid])
-        if options.reqid is None:
-            groups = {o.reqid: o.eroute.saids for o in translation.outcomes if o.reqid}
-        declared = _declared(translation)
-    checks = []
-    limits = list(_limits(translation))
+        known = _own(translation)
+    checks: list[Check] = []
     for family in (6, 4):
         table = table_of(host, family)
         mine = [policy for policy in spd.policies if policy.selector.family == family]
-        if table is None:
-            if mine and host.eroutes:
-                limits.append(
-                    f"there is no IPv{family} eroute, so the {len(mine)} policies of IPv{family}"
-                    " were compared with nothing"
-                )
-            continue
-        sides = {
-            direction: XfrmSide(
-                mine,
-                direction,
-                family,
-                mirrored=direction in (IN, FWD),
-                default=spd.defaults.get(direction, "allow"),
-                asking=asking,
-                groups=groups,
-            )
-            for direction in DIRECTIONS
-        }
-        for direction, right in sides.items():
-            left = reference(host, table, options, direction)
-            turned = direction in (IN, FWD)
-            found = differences(left, right, _agreeing(direction), unmarked(family), progress)
-            differing = regions(
-                found, left, right, (host, None), family, turned=turned, declared=declared
-            )
-            dead = unreached_eroutes(left, host) if direction == OUT else ()
-            unreached = dead, unreached_policies(right)
-            pieces = (len(left.pieces), len(right.pieces))
-            checks.append(Check(direction, family, pieces, differing, unreached))
-        if not local_known(options, family):
-            left = reference(host, table, options, FORWARDED)
-            forward = XfrmSide(mine, FWD, family, default=spd.defaults.get(FWD, "allow"))
-            pairs = ForwardedInClear(forward, sides[OUT])
-            found = differences(left, pairs, _never_clear, unmarked(family), progress)
-            differing = regions(found, left, pairs, (host, None), family, declared=declared)
-            pieces = (len(left.pieces), len(pairs.pieces))
-            checks.append(Check(FORWARDED, family, pieces, differing))
+        if table.positions or mine:
+            checks += _checks(translation, table, Spd(tuple(mine), spd.defaults), known, progress)
     uncounted = tuple(eroute for eroute in host.eroutes if eroute.count == 0)
-    return Proof(tuple(checks), tuple(limits), uncounted)
+    return Proof(tuple(checks), tuple(_limits(translation)), uncounted)
+
+
+def _own(translation: Translation) -> _Knowledge:
+    options = translation.options
+    if options.reqid is not None:
+        return _Knowledge(frozenset([options.reqid]), None, _declared(translation))
+    groups = {o.reqid: o.eroute.saids for o in translation.outcomes if o.reqid}
+    return _Knowledge(frozenset([options.reqid_base]), groups, _declared(translation))
+
+
+def _checks(
+    translation: Translation, table: Table, spd: Spd, known: _Knowledge, progress: Progress
+) -> Iterator[Check]:
+    """The comparisons of one family."""
+    host, options, family = translation.host, translation.options, table.family
+    asked = unmarked(family)
+    out: XfrmSide | None = None
+    for direction in DIRECTIONS:
+        turned = direction in (IN, FWD)
+        right = _side(spd, direction, family, known, mirrored=turned)
+        out = out or right
+        left = reference(host, table, options, direction)
+        found = differences(left, right, _agreeing(direction), asked, progress)
+        differing = regions(
+            found, left, right, (host, None), family, turned=turned, declared=known.declared
+        )
+        dead = unreached_eroutes(left, host) if direction == OUT else ()
+        pieces = (len(left.pieces), len(right.pieces))
+        yield Check(direction, family, pieces, differing, (dead, unreached_policies(right)))
+    if out is not None and not local_known(options, family):
+        left = reference(host, table, options, FORWARDED)
+        pairs = ForwardedInClear(_side(spd, FWD, family, known), out)
+        found = differences(left, pairs, _never_clear, asked, progress)
+        differing = regions(found, left, pairs, (host, None), family, declared=known.declared)
+        yield Check(FORWARDED, family, (len(left.pieces), len(pairs.pieces)), differing)
+
+
+def _side(
+    spd: Spd, direction: str, family: int, known: _Knowledge, *, mirrored: bool = False
+) -> XfrmSide:
+    return XfrmSide(
+        spd.policies,
+        direction,
+        family,
+        mirrored=mirrored,
+        default=spd.defaults.get(direction, "allow"),
+        asking=known.asking,
+        groups=known.groups,
+    )
 
 
 def _agreeing(direction: str) -> Agree:
@@ -123,12 +138,7 @@ def compare_policies(left: Spd, right: Spd, progress: Progress = _quiet) -> Proo
     checks = []
     for family in (6, 4):
         for direction in DIRECTIONS:
-            sides = [
-                XfrmSide(
-                    spd.policies, direction, family, default=spd.defaults.get(direction, "allow")
-                )
-                for spd in (left, right)
-            ]
+            sides = [_side(spd, direction, family, _Knowledge()) for spd in (left, right)]
             if all(len(side.pieces) == 1 for side in sides) and family == 6:
                 continue  # no policy on either side
             found = differences(sides[0], sides[1], same_in_xfrm, progress=progress)
@@ -142,14 +152,9 @@ def compare_policies(left: Spd, right: Spd, progress: Progress = _quiet) -> Proo
 def compare_hosts(left: KlipsHost, right: KlipsHost, progress: Progress = _quiet) -> Proof:
     """Hold two KLIPS hosts, or two days of one, against each other; SPIs are not compared."""
     checks = []
-    limits = []
     for family in (6, 4):
-        tables = [table_of(host, family) for host in (left, right)]
-        if tables[0] is None or tables[1] is None:
-            if tables != [None, None]:
-                limits.append(
-                    f"only one of the two has IPv{family} eroutes; they were not compared"
-                )
+        tables = table_of(left, family), table_of(right, family)
+        if not any(table.positions for table in tables):
             continue
         one, other = klips_side(left, tables[0]), klips_side(right, tables[1])
         found = differences(one, other, same_in_klips, progress=progress)
@@ -157,7 +162,7 @@ def compare_hosts(left: KlipsHost, right: KlipsHost, progress: Progress = _quiet
         unreached = unreached_eroutes(one, left), unreached_eroutes(other, right)
         pieces = (len(one.pieces), len(other.pieces))
         checks.append(Check(OUT, family, pieces, differing, unreached))
-    return Proof(tuple(checks), tuple(limits))
+    return Proof(tuple(checks))
 
 
 def _limits(translation: Translation) -> Iterator[str]:

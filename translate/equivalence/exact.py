@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..cubes import Cube, SearchGaveUp, cube_of, holds, packet_of, search
+from ..cubes import Cube, SearchGaveUp, cube_of, holds, inside, packet_of, point_of, search
 from ..klips.crossing import Relation
 from ..klips.host import KlipsHost
 from ..klips.regions import WITH_PORTS, Regions, table_of
@@ -103,9 +103,9 @@ class _Trial:
         policies = list(draft.policies())
         for family in (6, 4):
             table = table_of(self.host, family)
-            if table is None:
+            if not table.positions:
                 continue
-            left = reference(self.host, table, self.options, OUT)
+            left = reference(self.host, table, draft.options, OUT)
             right = _out_side(draft, policies, family)
             found = differences(left, right, _agree, unmarked(family), classify=False)
             for difference in found:
@@ -162,7 +162,11 @@ class _Trial:
             selector = None
             if len(chosen) < self.options.exception_limit and self.questions < _QUESTIONS:
                 selector, asked = widest(
-                    regions, row, packet_of(family, point), self._whole(winner)
+                    regions,
+                    row,
+                    packet_of(family, point),
+                    self._whole(winner),
+                    chosen[-1] if chosen else None,
                 )
                 self.questions += asked
             if selector is None:
@@ -189,14 +193,19 @@ def _out_side(draft: Translation, policies: Sequence[Policy], family: int) -> Xf
 
 
 def widest(
-    regions: Regions, row: int, packet: Packet, whole: Selector
+    regions: Regions, row: int, packet: Packet, whole: Selector, like: Selector | None = None
 ) -> tuple[Selector | None, int]:
     """The widest selector around a packet of which KLIPS took all packets by one row.
 
     ``whole`` is the row's own selector.  ``None`` where no selector can say it: packets with port
-    0, or of a protocol that stands for many.  The number tells how often the table was asked.
+    0, or of a protocol that stands for many.  ``like`` is one found before: of its form is often
+    the next one too.  The number tells how often the table was asked.
     """
     asked = _Asked(regions, row)
+    if like is not None:
+        found_again = _of_form(asked, packet, whole, like)
+        if found_again is not None:
+            return found_again, asked.count
     for flow in _flows(packet, whole):
         found = [_widened(asked, packet, whole, order, flow) for order in ((0, 1), (1, 0))]
         best = max((s for s in found if s is not None), key=_size, default=None)
@@ -216,6 +225,25 @@ class _Asked:
     def all_taken(self, selector: Selector) -> bool:
         self.count += 1
         return all_taken(self.regions, self.row, cube_of(selector))
+
+
+def _of_form(asked: _Asked, packet: Packet, whole: Selector, like: Selector) -> Selector | None:
+    """The selector around a packet with the prefix lengths of another one, if none is wider."""
+    near = like.source._replace(address=packet.source & like.source.mask)
+    far = like.destination._replace(address=packet.destination & like.destination.mask)
+    selector = like._replace(source=near, destination=far)
+    if not holds(cube_of(selector), point_of(packet)) or not asked.all_taken(selector):
+        return None
+    wider = [selector._replace(source=_shorter(near)), selector._replace(destination=_shorter(far))]
+    at_most = cube_of(whole)
+    if any(inside(cube_of(s), at_most) and s != selector and asked.all_taken(s) for s in wider):
+        return None
+    return selector
+
+
+def _shorter(prefix: Prefix) -> Prefix:
+    mask = prefix.mask & prefix.mask << 1
+    return Prefix(prefix.family, prefix.address & mask, mask)
 
 
 def _flows(packet: Packet, whole: Selector) -> Iterator[tuple[int, int, int]]:

@@ -79,12 +79,19 @@ def reference(host: KlipsHost, table: Table, options: Options, direction: Direct
                     before = (*before, part)
         pieces.extend(Piece(cube, fate, position, before) for cube in cubes)
         rows.append(pieces)
-    return KlipsSide(
-        table.regions,
-        rows,
-        list(_top(family, options, direction)),
-        _rest(family, options, direction),
-    )
+    top = list(_top(family, options, direction))
+    if direction == FORWARDED:
+        top = [*_of_this_host(host, family), *top]
+    return KlipsSide(table.regions, rows, top, _rest(family, options, direction))
+
+
+def _of_this_host(host: KlipsHost, family: int) -> Iterator[Piece]:
+    """Packets from addresses that the input shows to be this host's: nobody forwards them."""
+    known = [(item.network.family, item.network.address) for item in host.addresses]
+    for f, address in dict.fromkeys([*host.local_addresses, *known]):
+        if f == family:
+            source = Prefix(family, address, ALL_ONES[family])
+            yield Piece(cube_of(Selector(source, Prefix(family, 0, 0))), ANY, BEFORE_ALL)
 
 
 def local_known(options: Options, family: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..cubes import Cube, CubeIndex, meet
 from ..klips.said import Said
+from ..xfrm.lookup import BESIDE_FORWARDED, FORWARDED
 from ..xfrm.model import Policy
 from ..xfrm.regions import PolicyRegions
 from .fate import CLEAR, Fate, Kind, fate_of_policies
@@ -33,8 +34,14 @@ class XfrmSide:
         groups: Mapping[int, tuple[Said, ...]] | None = None,
     ) -> None:
         mine = [p for p in policies if p.direction == direction and p.selector.family == family]
-        # The place of each entry's policies in ``policies``, for whoever has to name them.
-        self.regions = PolicyRegions([_mirrored(p) for p in mine] if mirrored else mine, family)
+        beside = mine
+        if direction == FORWARDED and any(p.ptype == "sub" for p in mine):
+            beside = [p for p in policies if p.direction == BESIDE_FORWARDED]
+        if mirrored:
+            turned = [_mirrored(p) for p in mine]
+            beside = turned if beside is mine else [_mirrored(p) for p in beside]
+            mine = turned
+        self.regions = PolicyRegions(mine, family, beside)
         known: dict[tuple[object, ...], Fate] = {}
         pieces = []
         for rank, entry in enumerate(self.regions.entries):

@@ -249,8 +249,8 @@ class Table:
     positions: tuple[int, ...]
 
 
-def table_of(host: KlipsHost, family: int) -> Table | None:
-    """The table of one family, ``None`` when it is empty.
+def table_of(host: KlipsHost, family: int) -> Table:
+    """The table of one family.
 
     An IPv6 ``%hold`` with the mask of the kernel's slip stands for its two hosts, as it is carried
     (finding ET221).
@@ -262,8 +262,6 @@ def table_of(host: KlipsHost, family: int) -> Table | None:
             if family == 6 and is_kernel_hold(selector):
                 selector = host_pair(selector)
             rows.append((row_of(selector), position))
-    if not rows:
-        return None
     if not host.insertion_known:
         if not host.in_kernel_order:
             # The order of a chain is lost; the finer mask usually stood first.

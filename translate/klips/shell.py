@@ -9,6 +9,7 @@ fail.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,11 +38,17 @@ class ShellWord(NamedTuple):
 
 
 class SimpleCommand(NamedTuple):
-    """One command.  ``doubt`` says why it is not certain that it runs, empty when it is."""
+    """One command.  ``doubt`` says why it is not certain that it runs, empty when it is.
+
+    ``input`` is the here-document that it reads, ``None`` when there is none or when only a
+    running shell knows it; ``input_line`` is the line where that begins.
+    """
 
     words: tuple[ShellWord, ...]
     span: Span
     doubt: str = ""
+    input: str | None = None
+    input_line: int = 0
 
 
 class ShellError(NamedTuple):
@@ -81,7 +88,7 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
             "reading shell scripts needs the packages tree-sitter and tree-sitter-bash"
         ) from error
     language = tree_sitter.Language(tree_sitter_bash.language())
-    octets = text.encode("utf-8", "surrogatepass")
+    octets = _BEYOND_LATIN.sub(_stand_in, text).encode("utf-8", "surrogatepass")
     root = tree_sitter.Parser(language).parse(octets).root_node
     walker = _Walker(file, dict(variables or {}))
     walker.errors(root)
@@ -92,6 +99,19 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     except RecursionError:
         walker.script.errors.append(ShellError(Span(file, 1), "it is nested too deeply"))
     return walker.script
+
+
+_BEYOND_LATIN: Final = re.compile("[^\x00-\xff]")
+
+
+def _stand_in(match: re.Match[str]) -> str:
+    """As many octets, which mean nothing in a command.
+
+    The scanner of the grammar asks isalpha(3) and its kin, which are undefined above 255: on such
+    characters it crashes now and then.
+    """
+    octets = len(match[0].encode("utf-8", "surrogatepass"))
+    return {2: "\xbf", 3: "\xbf_", 4: "\xbf\xbf"}[octets]
 
 
 _DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
@@ -105,6 +125,7 @@ class _Walker(Words):
         super().__init__(file, variables)
         self.functions: dict[str, Node] = {}
         self.doubt = ""
+        self.input: tuple[str | None, int] = (None, 0)
         self.depth = 0
         self.script = Script()
         self.kinds: dict[str, Any] = {
@@ -118,7 +139,7 @@ class _Walker(Words):
             "variable_assignments": self.body,
             "redirected_statement": self._redirected,
             "list": self._list,
-            "pipeline": self.body,
+            "pipeline": self._pipeline,
             "negated_command": self.body,
             "if_statement": self._if,
             "for_statement": self._for,
@@ -161,12 +182,34 @@ class _Walker(Words):
 
     def _redirected(self, node: Node) -> None:
         body = node.child_by_field_name("body")
+        held = self.input
+        for child in node.named_children:
+            if child.type == "heredoc_redirect":
+                self.input = self._here_document(child)
+            elif child.type == "file_redirect" and (child.text or b"").startswith(b"<"):
+                self.input = (None, 0)
         if body is not None:
             self.statement(body)
+        self.input = held
         for child in node.named_children:
             if child.type == "heredoc_redirect":
                 for inner in child.named_children:
                     self.statement(inner)
+
+    def _here_document(self, node: Node) -> tuple[str | None, int]:
+        """Its text, where that is the same whatever the shell knows, and its first line."""
+        parts = {child.type: child for child in node.named_children}
+        start, body = parts.get("heredoc_start"), parts.get("heredoc_body")
+        if start is None or body is None or start.text is None or body.text is None:
+            return None, 0
+        text = body.text.decode("utf-8", "replace")
+        if not any(sign in start.text for sign in (b"'", b'"', b"\\")) and re.search(
+            r"[$`\\]", text
+        ):
+            return None, 0
+        if any(child.type == "<<-" for child in node.children):
+            text = re.sub(r"^\t+", "", text, flags=re.MULTILINE)
+        return text, body.start_point[0] + 1
 
     def _list(self, node: Node) -> None:
         left, right = node.named_children[0], node.named_children[-1]
@@ -181,6 +224,14 @@ class _Walker(Words):
         succeeded = True if verdict is None else verdict
         if succeeded == (sign == "&&") or sign == ";":
             self.statement(right)
+
+    def _pipeline(self, node: Node) -> None:
+        """What its later parts read is what the earlier ones print."""
+        held = self.input
+        for child in node.named_children:
+            self.statement(child)
+            self.input = (None, 0)
+        self.input = held
 
     def _condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
@@ -398,7 +449,7 @@ class _Walker(Words):
             raise _Exit
         if name == "return" and not self.doubt:
             raise _Return
-        self.script.commands.append(SimpleCommand(words, self.span(node), self.doubt))
+        self.script.commands.append(SimpleCommand(words, self.span(node), self.doubt, *self.input))
 
     def _call(self, body: Node, arguments: list[str | None]) -> None:
         if self.depth >= DEPTH:

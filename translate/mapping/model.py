@@ -73,15 +73,16 @@ class Rule:
 class Options:
     """What the user decided.
 
-    ``local`` are addresses of this gateway.  ``assume`` is the group behind a tunnel SAID that
-    names none, protocols from the inside out.  ``bypass`` are networks that were never routed
-    into ipsecN; ``routed`` are destinations that were, where KLIPS dropped what no eroute
-    covered.  ``scope`` tells whether routes that were read are used where ``routed`` says nothing;
-    what they come to is then in ``bypass``, in ``blocked`` (destinations where what no eroute
-    covers is blocked, without a bound for the eroutes) and in ``spared`` (what is not, because it
-    is not certain that it went there).  The band of priorities starts at ``priority_base``; reqids
-    at ``reqid_base``, or one ``reqid`` for all.  ``icv`` overrides what the version tells of SHA-2
-    check values.
+    ``local`` are addresses of this gateway; where none is given, those that were read are taken,
+    and ``ends`` are those of them that tunnels start from.  ``assume`` is the group behind a
+    tunnel SAID that names none, protocols from the inside out.  ``bypass`` are networks that were
+    never routed into ipsecN; ``routed`` are destinations that were, where KLIPS dropped what no
+    eroute covered.  ``scope`` tells whether routes that were read are used where ``routed`` says
+    nothing; what they come to is then in ``bypass``, in ``blocked`` (destinations where what no
+    eroute covers is blocked, without a bound for the eroutes) and in ``spared`` (what is not,
+    because it is not certain that it went there).  The band of priorities starts at
+    ``priority_base``; reqids at ``reqid_base``, or one ``reqid`` for all.  ``icv`` overrides what
+    the version tells of SHA-2 check values.
     """
 
     local: tuple[tuple[int, int], ...] = ()
@@ -101,6 +102,7 @@ class Options:
     scope: Scoping = Scoping.ROUTES
     blocked: tuple[Prefix, ...] = ()
     spared: tuple[Selector, ...] = ()
+    ends: tuple[tuple[int, int], ...] = ()
 
 
 class Shield(NamedTuple):

@@ -123,7 +123,7 @@ class Protection:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.local: dict[int, int] = {}
-        for family, address in options.local:
+        for family, address in options.ends or options.local:
             # Two addresses of one family: which of them faced the peer is not known.
             self.local[family] = 0 if family in self.local else address
         self.reqids: dict[tuple[Said, ...], int] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from typing import Final
@@ -18,6 +18,7 @@ from ..klips.said import SA_INT, SA_IPIP, SPI_HOLD, SPI_PASS, SPI_REJECT
 from ..net import ALL_ONES, IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
 from ..xfrm.model import FirewallRule, Policy
 from . import findings
+from .addresses import address_findings, with_addresses
 from .association_findings import association_findings
 from .associations import Carried, carry_associations
 from .collisions import places, without_collisions
@@ -136,8 +137,10 @@ def translate(
 
     ``exceptions`` are for :func:`..equivalence.exact.translate_exactly`, which finds them.
     """
-    scope, given = scope_of(host, options), options
-    options = scope.within(given)
+    given = options
+    options = with_addresses(host, given)
+    scope = scope_of(host, options)
+    options = scope.within(options)
     mapper = _Mapper(options, host, scope)
     drafts = [mapper.draft(eroute) for eroute in host.eroutes]
     treatments = [draft[0] for draft in drafts]
@@ -195,7 +198,8 @@ def translate(
         *findings.limits(options, last, mapper.protection.reqids),
         *precedence.findings,
         *findings.exceptional(host.eroutes, exceptions.settled, exceptions.selectors),
-        *findings.summaries(outcomes, given, scope.known),
+        *findings.summaries(outcomes, replace(options, bypass=given.bypass), scope.known),
+        *address_findings(given, options),
         *scope.findings,
         *association_findings(states),
     ]

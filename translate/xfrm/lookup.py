@@ -5,6 +5,10 @@ xfrm_expand_policies) and include/net/xfrm.h (__xfrm4_selector_match, xfrm_flowi
 ``sub`` is asked first; within a type the lowest priority number wins, and at equal priority the
 **older** policy.  How narrow a selector is plays no part.
 
+For a packet that is forwarded, the policy of type ``main`` that is asked beside one of type
+``sub`` is one for ``in``: __xfrm_policy_check names that direction whatever it was asked for (seen
+on 6.18).
+
 A sequence of policies is their age, **oldest first**: the order in which they were added.  A dump
 lists the newest first, so turn it round.  Socket policies, which come before all others, and
 ``net.ipv4.conf.*.disable_xfrm`` are no matter of the database and are left out here.
@@ -85,10 +89,11 @@ def mismatch(
 ) -> Mismatch | None:
     """Say why a policy does not match a packet, or ``None`` if it does; in the kernel's order.
 
-    The direction is not looked at.  ``ifindex`` is the outgoing interface for ``out`` and the
-    incoming one otherwise; ``None`` lets a policy that is bound to a device match on any.  For an
-    IPv6 packet sent by this host it is the device that the socket is bound to, 0 for none, since
-    only IPv4 puts the device of the route into the flow (seen on 6.18).
+    The direction is not looked at.  ``ifindex`` is the interface of the route: the outgoing one
+    for ``out`` and for ``fwd``, ``lo`` for ``in`` (seen on 6.18; __xfrm_decode_session looks at the
+    incoming one for firewall rules alone).  ``None`` lets a policy that is bound to a device match
+    on any.  For an IPv6 packet sent by this host it is the device that the socket is bound to, 0
+    for none, since only IPv4 puts the device of the route into the flow (seen on 6.18).
     """
     source, destination, protocol, source_port, destination_port = policy.selector
     if source.family != packet.family:
@@ -185,12 +190,10 @@ def lookup(
     ifindex: int | None = None,
 ) -> Decision:
     """Look a packet up among ``policies``, the oldest first, and explain the result."""
-    found = [
-        (policy.ptype != "sub", policy.priority, position)
-        for position, policy in enumerate(policies)
-        if policy.direction == direction and matches(policy, packet, mark, if_id, ifindex)
-    ]
-    found.sort()
+    found = _matching(policies, direction, packet, mark, if_id, ifindex)
+    if direction == FORWARDED and found and not found[0][0]:
+        beside = _matching(policies, BESIDE_FORWARDED, packet, mark, if_id, ifindex)
+        found = [place for place in found if not place[0]] + [p for p in beside if p[0]]
     candidates: list[Candidate] = []
     winner: Policy | None = None
     second: Policy | None = None
@@ -211,6 +214,27 @@ def lookup(
             verdict = Verdict.AGE
         candidates.append(Candidate(policy, position, verdict))
     return Decision(winner, second, tuple(candidates))
+
+
+FORWARDED: Final = "fwd"
+BESIDE_FORWARDED: Final = "in"
+"""Where the kernel looks for one of type main beside one of type sub for a forwarded packet."""
+
+
+def _matching(
+    policies: Sequence[Policy],
+    direction: str,
+    packet: Packet,
+    mark: int,
+    if_id: int,
+    ifindex: int | None,
+) -> list[tuple[bool, int, int]]:
+    """Whether it is of type main, priority and position of those that match, the best first."""
+    return sorted(
+        (policy.ptype != "sub", policy.priority, position)
+        for position, policy in enumerate(policies)
+        if policy.direction == direction and matches(policy, packet, mark, if_id, ifindex)
+    )
 
 
 class _Shape(NamedTuple):
@@ -310,6 +334,8 @@ class PolicyIndex:
             return Decision(self._best(direction, "main", packet, mark, if_id, ifindex))
         if winner.action == "block":
             return Decision(winner)
+        if direction == FORWARDED:
+            direction = BESIDE_FORWARDED
         return Decision(winner, self._best(direction, "main", packet, mark, if_id, ifindex))
 
     def _best(

@@ -46,11 +46,17 @@ class Entry(NamedTuple):
 
 
 class PolicyRegions:
-    """The policies of one direction and family, the oldest first."""
+    """The policies of one direction and family, the oldest first.
 
-    def __init__(self, policies: Sequence[Policy], family: int) -> None:
+    ``beside`` are those of type main that are asked beside one of type sub, where they are not the
+    same: for forwarded packets the kernel takes those for ``in``.
+    """
+
+    def __init__(
+        self, policies: Sequence[Policy], family: int, beside: Sequence[Policy] | None = None
+    ) -> None:
         self.family = family
-        self.entries = tuple(_ranked(policies, family))
+        self.entries = tuple(_ranked(policies, family, policies if beside is None else beside))
         self.index = CubeIndex(entry.cube for entry in self.entries)
         best: dict[int, int] = {}
         for mask, table in self.index.by_mask.items():
@@ -123,24 +129,31 @@ class PolicyRegions:
         return rank in self.index.repeated
 
 
-def _ranked(policies: Sequence[Policy], family: int) -> Iterator[Entry]:
+def _ranked(policies: Sequence[Policy], family: int, beside: Sequence[Policy]) -> Iterator[Entry]:
     """The entries in the order in which the kernel prefers them, the default last."""
-    order = sorted(range(len(policies)), key=lambda i: (policies[i].priority, i))
-    mine = [policies[i] for i in order if policies[i].selector.family == family]
+    mine = _preferred(policies, family)
     main = [(cube_of_policy(p), p) for p in mine if p.ptype != "sub"]
+    second = main
+    if beside is not policies:
+        second = [(cube_of_policy(p), p) for p in _preferred(beside, family) if p.ptype != "sub"]
     for policy in mine:
         if policy.ptype != "sub":
             continue
         cube = cube_of_policy(policy)
         if policy.action != "block":
-            for other, second in main:
+            for other, asked in second:
                 both = meet(cube, other)
                 if both is not None:
-                    yield Entry(both, (policy, second))
+                    yield Entry(both, (policy, asked))
         yield Entry(cube, (policy,))
     for cube, policy in main:
         yield Entry(cube, (policy,))
     yield Entry(EVERYTHING, ())
+
+
+def _preferred(policies: Sequence[Policy], family: int) -> list[Policy]:
+    order = sorted(range(len(policies)), key=lambda i: (policies[i].priority, i))
+    return [policies[i] for i in order if policies[i].selector.family == family]
 
 
 def cube_of_policy(policy: Policy) -> Cube:

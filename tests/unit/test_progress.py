@@ -1,0 +1,75 @@
+"""What a terminal shows of a long work, and what it does not."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+
+from eroute_translate.cli import progress
+from eroute_translate.cli.progress import Progress, busy
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands still unless it is set."""
+    clock = [100.0]
+    monkeypatch.setattr("eroute_translate.cli.progress.time.monotonic", lambda: clock[0])
+    return clock
+
+
+def test_a_bar_after_a_second(now: list[float]) -> None:
+    stream = Terminal()
+    with Progress("sending changes", stream) as bar:
+        bar(1, 10)
+        assert stream.getvalue() == ""
+        now[0] += 1.1
+        bar(5, 10)
+        assert stream.getvalue() == f"\r[{'#' * 15:<30}]  50% sending changes"
+        bar(6, 10)  # not again at once
+        assert "60%" not in stream.getvalue()
+        now[0] += 0.2
+        bar(10, 10)
+        assert f"[{'#' * 30}] 100%" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_nothing_for_what_is_quick_or_elsewhere(now: list[float]) -> None:
+    quick, file = Terminal(), io.StringIO()
+    with Progress("x", quick) as bar:
+        bar(10, 10)
+    with Progress("x", file) as bar:
+        now[0] += 9
+        bar(5, 10)
+        bar(0, 0)
+    assert (quick.getvalue(), file.getvalue()) == ("", "")
+
+
+def test_a_mark_for_work_without_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, slow, file = Terminal(), Terminal(), io.StringIO()
+    with busy("reading", quick):
+        pass
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.001)
+    with busy("reading", file):
+        pass
+    with busy("reading", slow):
+        end = time.monotonic() + 10
+        while slow.getvalue().count("reading") < 3 and time.monotonic() < end:
+            time.sleep(0.001)
+    assert (quick.getvalue(), file.getvalue()) == ("", "")
+    assert slow.getvalue().count("###") >= 3
+    assert slow.getvalue().endswith("\r\x1b[K")
+
+
+def test_what_the_work_raises_is_raised() -> None:
+    with pytest.raises(ValueError, match="no table"), busy("reading", Terminal()):
+        raise ValueError("no table")

@@ -1,0 +1,324 @@
+"""The verbs ``plan`` and ``apply``: a translation against the kernel, shown or carried out."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from ..apply import watchdog
+from ..apply.firewall import Firewall
+from ..apply.journal import Journal, Record, clock
+from ..apply.plan import make_plan, plan_of_dump
+from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
+from ..apply.states import StatePlan, plan_states
+from ..apply.surroundings import describe, look_around
+from ..apply.transaction import ApplyError, Result, apply, roll_back
+from ..equivalence.exact import translate_exactly
+from ..mapping.translation import Translation
+from ..render import render_firewall
+from ..report import summary
+from ..xfrm.bulk import Channel
+from ..xfrm.errors import KernelError
+from ..xfrm.model import Policy, State
+from ..xfrm.outcome import BulkError
+from ..xfrm.read_text import read_policies
+from ..xfrm.sieve import Sieve
+from . import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_LEFT,
+    EXIT_NOTHING,
+    EXIT_REFUSED,
+    EXIT_ROLLED_BACK,
+    EXIT_STALE,
+    EXIT_USAGE,
+    EXIT_WOULD_CHANGE,
+)
+from .options import mapping_options
+from .persist import write_unit
+from .plan_text import WholePlan, print_plan
+from .progress import Progress, busy
+from .run import exit_code
+from .sources import read_host
+from .target import asked, journal_of, kernel_of, pending_of, pending_text
+from .terminal import show
+
+
+def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
+    """The translation of the input, or ``None`` and the exit code that says why not."""
+    with busy("reading"):
+        host, collector, _, complete = read_host(arguments)
+    if not host.rows:
+        _show(arguments, collector.items)
+        return None, EXIT_NOTHING if complete else EXIT_FAILED
+    with busy("translating"):
+        translation = translate_exactly(host, mapping_options(arguments))
+    items = (*collector.items, *translation.findings)
+    _show(arguments, items)
+    code = exit_code(arguments, translation, items, complete)
+    if code == EXIT_FAILED or (code == EXIT_REFUSED and not arguments.allow_partial):
+        print(f"eroute-translate: {summary(translation)}; nothing was done", file=sys.stderr)
+        return None, code
+    return translation, EXIT_DONE
+
+
+def _show(arguments: argparse.Namespace, items: Sequence[object]) -> None:
+    show(
+        items,  # type: ignore[arg-type]
+        machine=arguments.format == "json",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
+
+
+def _make(
+    arguments: argparse.Namespace, journal: Journal, kernel: Channel, translation: Translation
+) -> WholePlan:
+    plan = plan_of_dump(
+        Sieve(wanted_policies(translation)),
+        kernel.datagrams(),
+        journal.owned_messages(),
+        replace_foreign=arguments.replace_foreign,
+    )
+    wanted, owned = wanted_states(translation), journal.read_owned_states()
+    states = StatePlan()
+    if wanted or owned:
+        states = plan_states(
+            wanted, kernel.dump_states(), owned, replace_foreign=arguments.replace_foreign
+        )
+    rules = render_firewall(translation)
+    there = bool(Firewall(arguments.netns).read())
+    return WholePlan(
+        plan,
+        states,
+        firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
+        around=look_around(arguments.netns, plan.sockets),
+        places=origins(translation),
+        state_places=state_origins(translation),
+    )
+
+
+def plan_verb(arguments: argparse.Namespace) -> int:
+    """Show what would change; return the exit code."""
+    translation, code = _translation(arguments)
+    if translation is None:
+        return code
+    if arguments.against:
+        plan = _plan_against(arguments, translation)
+        if plan is None:
+            return EXIT_FAILED
+    else:
+        with busy("comparing"):
+            plan = _make(arguments, journal_of(arguments), kernel_of(arguments), translation)
+        # What is only needed to carry it out is let go, for a large plan takes much to print.
+        plan = replace(plan, policies=replace(plan.policies, wanted=None))
+    print_plan(plan, machine=arguments.format == "json")
+    if plan.conflicts:
+        return EXIT_STALE
+    return EXIT_DONE if plan.empty else EXIT_WOULD_CHANGE
+
+
+def _plan_against(arguments: argparse.Namespace, translation: Translation) -> WholePlan | None:
+    """Against what ``ip xfrm policy`` printed on another host; nothing there is ours."""
+    path = Path(arguments.against)
+    reading = read_policies(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    for problem in reading.diagnostics:
+        _show(arguments, [problem])
+    if reading.diagnostics:
+        print(
+            f"eroute-translate plan: {path} could not be read as a whole; nothing is compared",
+            file=sys.stderr,
+        )
+        return None
+    plan = make_plan(
+        wanted_policies(translation),
+        [entry.policy for entry in reading.entries],
+        {},
+        replace_foreign=arguments.replace_foreign,
+    )
+    return WholePlan(
+        plan,
+        plan_states(wanted_states(translation), (), {}),
+        firewall_changes=bool(translation.firewall),
+        places=origins(translation),
+        state_places=state_origins(translation),
+    )
+
+
+def apply_verb(arguments: argparse.Namespace) -> int:
+    """Carry it out; return the exit code."""
+    translation, code = _translation(arguments)
+    if translation is None:
+        return code
+    journal = journal_of(arguments)
+    kernel = kernel_of(arguments)
+    with journal.locked():
+        pending = pending_of(journal)
+        if pending is not None:
+            print(pending_text(pending, arguments), file=sys.stderr)
+            return EXIT_STALE
+        with busy("comparing"):
+            plan = _make(arguments, journal, kernel, translation)
+        machine = arguments.format == "json"
+        if plan.conflicts:
+            print_plan(plan, machine=machine)
+            print(
+                "eroute-translate apply: what belongs to others stands where ours belongs; nothing"
+                " was done. Look at it, or say --replace-foreign",
+                file=sys.stderr,
+            )
+            return EXIT_STALE
+        if plan.around.unprotected and not arguments.despite_disable_xfrm:
+            for line in describe(plan.around):
+                print(f"  {line}", file=sys.stderr)
+            print(
+                "eroute-translate apply: policies would not hold on every interface; nothing was"
+                " done. --despite-disable-xfrm goes on",
+                file=sys.stderr,
+            )
+            return EXIT_FAILED
+        if plan.empty:
+            print(f"nothing to change: {plan.policies.kept} policies are in place")
+            return _persist_only(arguments, journal, translation)
+        if not arguments.yes:
+            print_plan(plan, machine=machine)
+            if not asked("apply", f"apply these {plan.changes} changes?"):
+                return EXIT_USAGE
+        return _carry_out(arguments, journal, kernel, plan, render_firewall(translation))
+
+
+def _persist_only(arguments: argparse.Namespace, journal: Journal, translation: Translation) -> int:
+    """Save what is in place already for the next boot."""
+    if arguments.persist:
+        journal.write_saved(
+            journal.owned_policies(),
+            journal.read_owned_states().values(),
+            render_firewall(translation),
+        )
+        journal.finish()
+        write_unit(arguments)
+    return EXIT_DONE
+
+
+def _carry_out(
+    arguments: argparse.Namespace,
+    journal: Journal,
+    kernel: Channel,
+    plan: WholePlan,
+    rules: str,
+) -> int:
+    dogs: list[watchdog.Watchdog] = []
+    firewall = Firewall(arguments.netns)
+
+    def started(record: Record) -> None:
+        dogs.append(
+            watchdog.start(journal, record.identity, lambda: kernel_of(arguments), firewall)
+        )
+
+    try:
+        with signals_raise(), Progress("sending changes") as progress:
+            result = apply(
+                kernel,
+                journal,
+                plan.policies,
+                firewall=firewall,
+                rules=rules,
+                states=plan.states,
+                persist=arguments.persist,
+                confirm_within=arguments.confirm_within,
+                progress=progress,
+                started=started,
+                connect=lambda: kernel_of(arguments),
+            )
+    except ApplyError as error:
+        if error.rolled_back:
+            for dog in dogs:
+                dog.in_place()
+            print(f"eroute-translate apply: {error}; everything is as it was", file=sys.stderr)
+            _tell_cause(error, plan)
+            return EXIT_ROLLED_BACK
+        # The watchdog tries again as soon as we are gone.
+        print(f"eroute-translate apply: {error}", file=sys.stderr)
+        _tell_cause(error, plan)
+        for text in error.left:
+            print(f"  left: {text}", file=sys.stderr)
+        return EXIT_LEFT
+    if not all(dog.in_place() for dog in dogs) and result.deadline:
+        return _unwatched(arguments, journal, firewall)
+    if arguments.persist:
+        write_unit(arguments)
+    _tell_result(arguments, result)
+    return EXIT_DONE
+
+
+def _tell_cause(error: BaseException, plan: WholePlan) -> None:
+    """Say where a refused policy or state came from, and what to do."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KernelError):
+            item = cause.refused if isinstance(cause, BulkError) else None
+            place = ""
+            if isinstance(item, Policy):
+                place = plan.places.get(item.key, "")
+            elif isinstance(item, State):
+                place = plan.state_places.get(item.key, "")
+            if place:
+                print(f"  it comes from {place}", file=sys.stderr)
+            if cause.hint:
+                print(f"  {cause.hint}", file=sys.stderr)
+            return
+        cause = cause.__cause__
+
+
+def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewall) -> int:
+    """Nobody is left to take the changes back in time: that must not depend on the operator."""
+    record = journal.read()
+    if record is not None:
+        roll_back(kernel_of(arguments), journal, record, firewall)
+    print(
+        "eroute-translate apply: the process that would roll back was killed; everything is as it"
+        " was",
+        file=sys.stderr,
+    )
+    return EXIT_ROLLED_BACK
+
+
+def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
+    print(f"{result.changes} changes are in place")
+    if result.deadline:
+        netns = f" --netns {arguments.netns}" if arguments.netns else ""
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + result.deadline - clock()))
+        print(
+            f"they are taken back at {until} unless you say\n  eroute-translate confirm{netns}",
+            flush=True,
+        )
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """SIGTERM and SIGHUP lead back like Ctrl-C does; a second one is ignored meanwhile."""
+
+    def raise_once(number: int, _frame: FrameType | None) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.SIG_IGN)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    # What nohup(1) made deaf stays so.
+    names = [
+        name
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(name) is not signal.SIG_IGN
+    ]
+    before = {name: signal.signal(name, raise_once) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

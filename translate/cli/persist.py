@@ -1,0 +1,59 @@
+"""What a reboot needs: the unit that restores, and the verb that it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..apply.firewall import Firewall
+from ..apply.restore import restore
+from ..apply.unit import install_unit, remove_unit
+from ..render import render_unit
+from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
+from .progress import Progress
+from .target import journal_of, kernel_of
+
+
+def write_unit(arguments: argparse.Namespace) -> None:
+    """Have the next boot restore what was saved."""
+    program = Path(sys.argv[0]).resolve()
+    command = [str(program)]
+    if program.name == "__main__.py":
+        command = [sys.executable, "-m", str(__package__).partition(".")[0]]
+    folder = str(Path(arguments.state_folder).resolve())
+    command += ["restore", "--state-folder", folder]
+    if arguments.netns:
+        command += ["--netns", arguments.netns]
+    text = render_unit(command, folder)
+    path = install_unit(text, Path(arguments.unit_folder))
+    print(f"the next boot installs them before the network is up ({path})")
+
+
+def restore_verb(arguments: argparse.Namespace) -> int:
+    """Install what was saved, or with ``--remove`` no more; return the exit code."""
+    journal = journal_of(arguments)
+    if arguments.remove:
+        there = remove_unit(Path(arguments.unit_folder))
+        with journal.locked(wait=True):
+            journal.forget_saved()
+        print("the next boot installs nothing" if there else "there was no unit to remove")
+        return EXIT_DONE
+    with journal.locked(wait=True):
+        saved = journal.read_saved()
+        if saved is None:
+            print("nothing was saved: `apply --persist` does it", file=sys.stderr)
+            return EXIT_NOTHING
+        firewall = Firewall(arguments.netns)
+        with Progress("sending changes") as progress:
+            restored = restore(kernel_of(arguments), journal, saved, firewall, progress)
+    if restored.failure:
+        print(
+            f"eroute-translate restore: {restored.failure}; what the saved policies protected or"
+            f" blocked is blocked now ({restored.blocked} policies)",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    changes = restored.result.changes if restored.result else 0
+    print(f"{changes} changes are in place")
+    return EXIT_DONE

@@ -1,0 +1,62 @@
+"""What the verbs for a running kernel begin with: a journal, a connection, a question."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..apply.journal import Journal, Phase, Record, life_of, target_folder
+from ..xfrm.bulk import Channel
+
+
+def journal_of(arguments: argparse.Namespace) -> Journal:
+    """The journal of the target; ``ValueError`` and :class:`JournalError` when there is none."""
+    # The watchdog leaves the working directory, so the path must not depend on it.
+    folder = target_folder(Path(arguments.state_folder).absolute(), arguments.netns)
+    return Journal(folder, life_of(arguments.netns))
+
+
+def kernel_of(arguments: argparse.Namespace) -> Channel:
+    """A connection to the target; raises :class:`KernelError`."""
+    return Channel.open(arguments.netns or "")
+
+
+def pending_text(record: Record, arguments: argparse.Namespace) -> str:
+    """What to say of a transaction that is not over."""
+    netns = f" --netns {arguments.netns}" if arguments.netns else ""
+    what = {
+        Phase.APPLYING: "an apply that did not end",
+        Phase.UNCONFIRMED: "an apply that waits for its confirmation",
+        Phase.ROLLING_BACK: "a rollback that did not end",
+    }[record.phase]
+    waits = record.phase is Phase.UNCONFIRMED
+    keep = f" `eroute-translate confirm{netns}` keeps it," if waits else ""
+    return (
+        f"eroute-translate: there is {what} ({len(record.changes)} changes);{keep}"
+        f" `eroute-translate rollback{netns}` takes it back"
+    )
+
+
+def pending_of(journal: Journal) -> Record | None:
+    """The transaction that is not over; one of an earlier boot is, and is forgotten aloud."""
+    record = journal.read()
+    if record is not None and record.boot != journal.boot:
+        journal.forget()
+        print(
+            "eroute-translate: an apply before the last boot did not end; its policies are gone",
+            file=sys.stderr,
+        )
+        return None
+    return record
+
+
+def asked(verb: str, question: str) -> bool:
+    """Ask on the terminal; without one say that ``--yes`` is needed, and take it as a no."""
+    if not sys.stdin.isatty():
+        print(
+            f"eroute-translate {verb}: no terminal to ask on; say --yes to go on", file=sys.stderr
+        )
+        return False
+    print(f"{question} [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
