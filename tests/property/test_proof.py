@@ -38,7 +38,7 @@ PACKETS: Final = 150
 
 PROVED: Final = 200
 SAMPLED: Final = 60
-COMPARED: Final = 120
+COMPARED: Final = 60
 
 
 def taken(regions: Regions, point: int) -> set[int]:
