@@ -41,6 +41,7 @@ PROGRAMS: Final = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }
+XSTATE: Final = Path(__file__).with_name("xstate.c")
 BOOT_LIMIT: Final = 30.0
 REACTION: Final = 10.0
 """Seconds the guest has to end a command over its time, before it counts as hung."""
@@ -94,6 +95,12 @@ def _modules() -> Path:
     return MODULES / said.stdout.strip()
 
 
+def _has_large_registers() -> bool:
+    """Whether the processor has AMX, whose state is more than user-mode Linux 6.1 can keep."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="ascii").partition("\nflags")[2]
+    return "amx_tile" in flags.partition("\n")[0].split()
+
+
 def missing() -> str | None:
     """Why no guest can run here, in one line, or None."""
     if os.uname().machine != "x86_64":
@@ -101,6 +108,8 @@ def missing() -> str | None:
     packages = {package for name, package in PROGRAMS.items() if _program(name) is None}
     if "user-mode-linux" not in packages and not (_modules() / "modules.dep").exists():
         packages.add("user-mode-linux")
+    if _has_large_registers() and _program("gcc") is None:
+        packages.add("gcc")
     if packages:
         return f"Debian package {', '.join(sorted(packages))} not installed"
     if os.geteuid() != 0:
@@ -124,6 +133,20 @@ def _memory_folder(size: int, otherwise: Path) -> Path:
     return otherwise
 
 
+def _ptrace_of_all_registers(hall: Path) -> Path:
+    """The library that lets the guest run on such a processor: see ``xstate.c``."""
+    library = hall / "xstate.so"
+    built = subprocess.run(
+        ["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(XSTATE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode:
+        raise GuestMissingError(f"{XSTATE.name} cannot be compiled: {built.stderr.strip()}")
+    return library
+
+
 def _command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) -> list[str]:
     kernel = [
         _program("linux.uml") or "linux.uml",
@@ -138,6 +161,8 @@ def _command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) 
         f"init={os.path.realpath(sys.executable)}",
         *("--", "-I", "-S", str(INIT), str(hall / "spec.json")),
     ]
+    if _has_large_registers():
+        kernel = ["env", f"LD_PRELOAD={_ptrace_of_all_registers(hall)}", *kernel]
     (hall / "uml").mkdir()
     (hall / "mnt").mkdir()
     # The host's tree read-only for the guest's root, which could remount its own side of it. The
