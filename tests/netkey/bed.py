@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NEWNET: Final = 0x40000000
-_MS_BIND: Final = 4096
+_MS_BIND, _MS_REC, _MS_SHARED = 1 << 12, 1 << 14, 1 << 20
 _MNT_DETACH: Final = 2
 _IPV6_HDRINCL: Final = 36
 _NAMES: Final = Path("/run/netns")
@@ -44,6 +44,21 @@ _beds = itertools.count()
 def _must(result: int, what: str) -> None:
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), what)
+
+
+def _share_names() -> None:
+    """Make the folder of names a mount of its own, as ``ip netns add`` does.
+
+    Done by that command later, it would take along a second mount of each name that is there, and
+    none of them could be removed.
+    """
+    _NAMES.mkdir(parents=True, exist_ok=True)
+    folder = os.fsencode(_NAMES)
+    shared = (folder, b"none", ctypes.c_ulong(_MS_SHARED | _MS_REC), None)
+    if _libc.mount(b"", *shared):  # no mount point yet
+        bind = ctypes.c_ulong(_MS_BIND | _MS_REC)
+        _must(_libc.mount(folder, folder, b"none", bind, None), "bind")
+        _must(_libc.mount(b"", *shared), "share")
 
 
 @contextlib.contextmanager
@@ -62,7 +77,7 @@ class Namespace:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        _NAMES.mkdir(parents=True, exist_ok=True)
+        _share_names()
         self._place = _NAMES / name
         self._place.touch(exist_ok=False)
         with _elsewhere():
@@ -304,6 +319,19 @@ class Bed:
         ):
             raw.bind((towards, 0))
             raw.send(frame)
+
+    @contextlib.contextmanager
+    def strangers(self) -> Iterator[None]:
+        """The gateway and the peer do not know each other's hardware address for IPv6."""
+        pairs = ((self.gateway, V6.peer, "peer"), (self.peer, V6.gateway, "gateway"))
+        for host, address, _ in pairs:
+            host.ip(f"neigh del {address} dev outside")
+        try:
+            yield
+        finally:
+            for host, address, station in pairs:
+                (line,) = _neighbours("outside", station, address)
+                host.ip(line.replace("neigh add", "neigh replace"))
 
     def _build(self) -> None:
         for host in (*self.hosts, self._middle):

@@ -648,15 +648,8 @@ def test_own_ike_through_a_shunt(bed: Bed, net: Addresses, said: str, known: boo
 
 @pytest.fixture
 def strangers(bed: Bed) -> Iterator[None]:
-    """The gateway and the peer do not know each other's hardware address for IPv6."""
-    taken: dict[Host, list[tuple[str, str]]] = {}
-    for host, address in ((bed.gateway, V6.peer), (bed.peer, V6.gateway)):
-        words = host.ip(f"neigh show {address} dev outside").split()
-        taken[host] = [(address, words[words.index("lladdr") + 1])]
-        host.ip(f"neigh del {address} dev outside")
-    yield
-    for host, known in taken.items():
-        host.ip(*(f"neigh replace {a} lladdr {m} dev outside nud permanent" for a, m in known))
+    with bed.strangers():
+        yield
 
 
 def discovery(packets: list[Packet]) -> set[tuple[int | None, bool]]:
