@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from eroute_translate.xfrm.bulk import Channel
+
 from .spd import Database, KeyManager
 from .wire import Capture, echo
 
@@ -129,10 +131,13 @@ class Host(Namespace):
         super().__init__(name)
         with self.inside():
             self.xfrm = Database()
+        self.channel = Channel.open(name)
+        """The program's own way into the kernel."""
         self._given: list[str] = []
         self._tables: set[str] = set()
 
     def close(self) -> None:
+        self.channel.close()
         self.xfrm.close()
         super().close()
 
@@ -238,6 +243,10 @@ class Addresses:
     receiver_net: str
     prefix: int
     everything: str
+    other: str
+    """A second address of the receiver."""
+    part: str
+    """A part of the receiver's net in which the second address lies and the first does not."""
 
 
 V4: Final = Addresses(
@@ -251,6 +260,8 @@ V4: Final = Addresses(
     receiver_net="10.2.0.0/16",
     prefix=24,
     everything="0.0.0.0/0",
+    other="10.2.7.7",
+    part="10.2.7.0/24",
 )
 V6: Final = Addresses(
     sender="fd00:1::2",
@@ -263,6 +274,8 @@ V6: Final = Addresses(
     receiver_net="fd00:2::/32",
     prefix=64,
     everything="::/0",
+    other="fd00:2:0:7::7",
+    part="fd00:2:0:7::/64",
 )
 
 # Host, interface, hardware address: the last octet names the interface.
@@ -379,6 +392,8 @@ class Bed:
         )
         self.receiver.ip(
             *_up("far", (V4.receiver, V6.receiver)),
+            f"addr add {V4.other}/32 dev far",
+            f"addr add {V6.other}/128 dev far nodad",
             *_neighbours("far", "beyond", V4.peer_inside, V6.peer_inside),
             *_routes(V4.everything, V4.peer_inside, V6.everything, V6.peer_inside),
         )

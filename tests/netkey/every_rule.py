@@ -420,6 +420,7 @@ SAS: Final = (
             ("aes", "sha2_512", 256, "Libreswan version: 3.20", False),
         )
         for probe in (TO_FAR, FROM_FAR)
+        if probe is TO_FAR or digest == "md5"
     ),
 )
 

@@ -111,9 +111,6 @@ _ASSUMED: Final = {"--assume (51,)": "--assume ah", "--icv rfc": "", "--icv 96":
 
 _WORDS: Final = {
     V4: {
-        "all": "0.0.0.0/0",
-        "part": "10.2.7.0/24",
-        "other": "10.2.7.7",
         "elsewhere": "198.51.100.1",
         "near-part": "10.1.0.2/31",
         "holes": "10.2.0.0/255.255.253.0",
@@ -126,9 +123,6 @@ _WORDS: Final = {
         "in-part": "10.2.7.8",
     },
     V6: {
-        "all": "::/0",
-        "part": "fd00:2:0:7::/64",
-        "other": "fd00:2:0:7::7",
         "elsewhere": "2001:db8:9::1",
         "near-part": "fd00:1::2/127",
         "holes": "fd00:2::/ffff:ffff:ffff:fffd::",
@@ -151,6 +145,9 @@ def words_of(net: Addresses, local: bool) -> dict[str, str]:
         "here": net.gateway_inside if local else net.sender,
         "behind": net.sender,
         "there": net.receiver,
+        "other": net.other,
+        "part": net.part,
+        "all": net.everything,
         "gateway": net.gateway,
         "inside": net.gateway_inside,
         "peer": net.peer,

@@ -93,11 +93,7 @@ def tun(net: Addresses) -> str:
 
 def another(bed: Bed, net: Addresses) -> tuple[End, str]:
     """A second address of the receiver, and a net in which it is and the first is not."""
-    address, part = (
-        ("10.2.7.7", "10.2.7.0/24") if net is V4 else ("fd00:2:0:7::7", "fd00:2:0:7::/64")
-    )
-    bed.receiver.give(f"addr add {host_net(address)} dev far{' nodad' if net is V6 else ''}")
-    return End(bed.receiver, address), part
+    return End(bed.receiver, net.other), net.part
 
 
 def forms(packets: list[Packet]) -> list[Form]:
