@@ -135,6 +135,7 @@ class Host(Namespace):
         """The program's own way into the kernel."""
         self._given: list[str] = []
         self._tables: set[str] = set()
+        self._scripted = False
 
     def close(self) -> None:
         self.channel.close()
@@ -152,6 +153,9 @@ class Host(Namespace):
         for program in self._tables:
             self.run(program, "-w", "-F")
         self._tables.clear()
+        if self._scripted:
+            self.run("nft", "flush", "ruleset")
+            self._scripted = False
 
     def give(self, *lines: str) -> None:
         """``addr add``, ``route add``, ``rule add``, ... lines for ``ip``, undone by the reset."""
@@ -168,6 +172,11 @@ class Host(Namespace):
         program = "iptables-legacy" if net is V4 else "ip6tables-legacy"
         self._tables.add(program)
         self.run(program, "-w", *arguments)
+
+    def script(self, text: str) -> None:
+        """Run a shell script that may load rules of nftables, flushed by the reset."""
+        self._scripted = True
+        self.run("dash", text=text)
 
     def send(self, packet: bytes) -> None:
         """Send a whole IP packet (see :mod:`tests.netkey.wire`), whatever its source address.

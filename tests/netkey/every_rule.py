@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .fates import KLIPS, Fate, Peer, Probe, alone, forwarded, only_v4, only_v6
+from .translated import FIRST
 
 TO_FAR: Final = Probe("here", "there")
 FROM_FAR: Final = Probe("there", "here", ports=(9, 40000))
@@ -137,8 +138,16 @@ TUNNELS: Final = (
     Fate("tunnel", BUNDLE, IN_CLEAR, REFUSED, peer=COMP_ESP),
     Fate("tunnel", "lan -> far => tun+esp@beyond", TO_FAR, ESP, peer=Peer(other_family=True)),
     Fate("tunnel", f"{TUNNEL}; lan -> part => tun2", FROM_OTHER, NOT_OURS, peer=ALL_OF_FAR),
+    *(
+        Fate("tunnel", "lan -> far => tun+esp", TO_FAR, seen, given, newer=FIRST)
+        for seen, given in (
+            (ESP.replace("0x1001", "0x4001"), {}),
+            (ESP, {"template_by": "spi"}),
+        )
+    ),
     Fate("tunnel-assumed", TUNNEL, TO_FAR, ESP),
     Fate("tunnel-assumed", TUNNEL, TO_FAR, ESP, {"local": "gateway"}),
+    Fate("tunnel-assumed", TUNNEL, FROM_FAR, ESP_BACK, {"local": "gateway"}),
     Fate("tunnel-assumed", TUNNEL, TO_FAR, ASKED_PEER, peer=AH),
     Fate(
         "tunnel-assumed", TUNNEL, TO_FAR, "AH 0x1101 tunnel ICV 96, arrives", {"assume": (51,)}, AH
@@ -311,6 +320,7 @@ OWN_TRAFFIC: Final = (
         for probe, seen in ((IKE, OWN), (NAT_IKE, OWN), (NO_IKE, other))
     ),
     Fate("own-ike", "lan -> far => %drop", IKE, (STOPPED, CLEAR), {"local": "inside"}, None),
+    Fate("own-ike", EVERYTHING, IKE, ESP),
     Fate(
         "neighbour-discovery",
         EVERYTHING,
@@ -396,7 +406,7 @@ ORDER: Final = (
         TO_OTHER,
         "ESP 0x4001 tunnel ICV 96",
         peer=ALL_OF_FAR,
-        other=True,
+        newer=FIRST + 1,
     ),
 )
 SAS: Final = (

@@ -85,8 +85,8 @@ class Fate:
     partial: bool = False
     strangers: bool = False
     """Whether gateway and peer have to find each other first (IPv6 neighbour discovery)."""
-    other: bool = False
-    """Whether a second eroute's SAs, with the SPI 0x4001, are there too."""
+    newer: int = 0
+    """The reqid of another SA, newer and with the SPI 0x4001; 0 for none."""
     nft: bool = False
     """Whether it takes nftables for IP, which the user-mode kernel has not."""
 

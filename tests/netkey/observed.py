@@ -20,7 +20,7 @@ from . import associations, wire
 from .bed import V4, V6, Addresses, Bed, Host
 from .fates import Fate, Probe, network, said, table_of, words_of
 from .spd import Policy
-from .translated import FIRST, answer, command_translation, states
+from .translated import answer, command_translation, states
 from .unsealed import described
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def prepare(fate: Fate, bed: Bed, net: Addresses, local: bool) -> bool:
     given = _given(fate, net, local)
     if fate.nft:
         made = page(table_of(fate, net, local), partial=fate.partial, **given)
-        bed.gateway.run("dash", text="".join(render(made, Target.IP_XFRM)))
+        bed.gateway.script("".join(render(made, Target.IP_XFRM)))
     else:
         translation = _translation(fate, net, local, given)
         if translation.refused and not fate.partial:
@@ -123,8 +123,8 @@ def _answer(fate: Fate, bed: Bed, net: Addresses, local: bool) -> None:
         reqid=peer.reqid,
         outer=(V6 if net is V4 else V4) if peer.other_family else None,
     )
-    if fate.other:
-        newer = replace(states(net.gateway, net.peer, "esp", reqid=FIRST + 1)[0], spi=OTHER_SPI)
+    if fate.newer:
+        newer = replace(states(net.gateway, net.peer, "esp", reqid=fate.newer)[0], spi=OTHER_SPI)
         bed.gateway.xfrm.add(newer)
         bed.peer.xfrm.add(newer)
     if peer.ike:

@@ -1,0 +1,15 @@
+"""Every rule broken on purpose: some fate of it comes out otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.netkey.bed import Bed
+from tests.netkey.mutants import MUTANTS, Mutant, judged
+
+
+@pytest.mark.parametrize("mutant", [pytest.param(m, id=m.name) for m in MUTANTS if not m.nft])
+def test_mutant(bed: Bed, mutant: Mutant) -> None:
+    verdict = judged(mutant, bed)
+    assert verdict.tried
+    assert verdict.shown, "survived"
