@@ -210,6 +210,13 @@ TRANSPORTS: Final = (
     Fate("compression", f"{PAIR}comp", BETWEEN, alone(CLEAR), peer=HOSTS_COMP),
     Fate(
         "compression",
+        "lan -> there => comp@there",
+        THRICE,
+        "asks once for COMP to there; dropped (OutNoStates)",
+        peer=None,
+    ),
+    Fate(
+        "compression",
         f"{PAIR}comp",
         BACK_BETWEEN._replace(injected=True),
         alone(ACCEPTED),
