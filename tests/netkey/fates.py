@@ -90,6 +90,20 @@ class Fate:
     nft: bool = False
     """Whether it takes nftables for IP, which the user-mode kernel has not."""
 
+    @property
+    def notes(self) -> str:
+        """What else is so when the packet is sent."""
+        chain = self.peer.chain if self.peer else ()
+        notes = {
+            "no SA is there": "%" not in self.table and self.peer is None and not self.given,
+            "the SA is AH": chain == ("ah",) and "ah" not in self.table and not self.given,
+            "a newer SA is there": bool(self.newer),
+            "without the firewall": self.rule == "reject" and not self.nft,
+            "the group is known": self.source == "host",
+            "they are not neighbours yet": self.strangers,
+        }
+        return "".join(f"; {note}" for note, holds in notes.items() if holds)
+
     def expected(self, net: Addresses, local: bool) -> str:
         if isinstance(self.seen, str):
             return self.seen
