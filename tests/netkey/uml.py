@@ -182,6 +182,31 @@ def _command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) 
 class Guest:
     """One boot. A context manager: nothing is left behind however the block is left."""
 
+    @staticmethod
+    def missing() -> str | None:
+        """Why no guest can run here, in one line, or None."""
+        return missing()
+
+    @staticmethod
+    def boot_limit() -> float:
+        """Seconds after which a guest that is not up is given up."""
+        return BOOT_LIMIT
+
+    @staticmethod
+    def command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) -> list[str]:
+        """What boots the kernel: ``pipes`` are its console, the output and the events."""
+        return _command_line(hall, scratch, memory, pipes)
+
+    @staticmethod
+    def places(hall: Path) -> dict[str, object]:
+        """What process 1 has to know of this kind of guest."""
+        return {
+            "hall": f"{hall}/mnt",
+            "modules": str(_modules()),
+            "consoles": ["/dev/tty1", "/dev/tty2"],
+            "qemu": False,
+        }
+
     def __init__(
         self,
         command: Sequence[str],
@@ -192,7 +217,7 @@ class Guest:
         limit: float = 300.0,
         memory: int = 512,
     ) -> None:
-        reason = missing()
+        reason = self.missing()
         if reason:
             raise GuestMissingError(reason)
         self.limit = limit
@@ -242,10 +267,9 @@ class Guest:
                         **environment,
                     },
                     "folder": str(folder.resolve()),
-                    "hall": f"{hall}/mnt",
                     "limit": self.limit,
-                    "modules": str(_modules()),
                     "scratch": str(scratch),
+                    **self.places(hall),
                 }
             )
         )
@@ -259,7 +283,7 @@ class Guest:
         self._started = time.monotonic()
         try:
             process = subprocess.Popen(
-                _command_line(hall, scratch, memory, pipes),
+                self.command_line(hall, scratch, memory, pipes),
                 stdin=subprocess.DEVNULL,
                 stdout=pipes[0],
                 stderr=pipes[0],
@@ -296,7 +320,9 @@ class Guest:
         """The command's output as it comes, until the guest has ended or is given up."""
         while self._selector.get_map():
             now = time.monotonic() - self._started
-            deadline = self.boot_seconds + self.limit + REACTION if self.release else BOOT_LIMIT
+            deadline = (
+                self.boot_seconds + self.limit + REACTION if self.release else self.boot_limit()
+            )
             if now > deadline and not self._end:
                 self._fail_late()
             for key, _ in self._selector.select(0.25):
@@ -328,7 +354,7 @@ class Guest:
     def _fail_late(self) -> None:
         if not self.release:
             raise GuestNotUpError(
-                f"the guest was not up after {BOOT_LIMIT:g} s{self._last_words()}"
+                f"the guest was not up after {self.boot_limit():g} s{self._last_words()}"
             )
         raise GuestHungError(
             f"the guest hangs: {REACTION:g} s after the limit of {self.limit:g} s it had not ended "
@@ -355,9 +381,10 @@ def run(
     environment: Mapping[str, str] | None = None,
     limit: float = 300.0,
     memory: int = 512,
+    kind: type[Guest] = Guest,
 ) -> int:
     """Run the command in a guest of its own; its output goes to ``write`` as it comes."""
-    with Guest(
+    with kind(
         command,
         scratch=scratch,
         folder=folder,

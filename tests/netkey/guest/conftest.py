@@ -4,7 +4,8 @@ On the host the tests are collected as ever, so names, ``-k`` and counts are the
 are put last. At the first of them the guest boots and runs pytest on all that were selected; its
 reports come back through the scratch folder and are given to each test as if it had run here.
 Where the guest cannot run, each test is skipped with the reason. Where it dies on the way, the
-tests that have not ended fail and say how.
+tests that have not ended fail and say how. With ``NETKEY_KERNEL`` the guest is a Debian kernel
+under QEMU instead (:mod:`tests.netkey.qemu`).
 
 Inside, this file only writes down the reports and provides the bed.
 """
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.netkey import uml
+from tests.netkey import qemu, uml
 from tests.netkey.bed import V4, V6, Addresses, Bed
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ HERE: Final = Path(__file__).parent
 RELEASE: Final = os.environ.get("NETKEY_GUEST")
 """The guest's kernel, and so: whether this is the guest."""
 REPORTS: Final = "NETKEY_REPORTS"
-LIMIT: Final = 600.0
+KIND: Final = qemu.Guest if qemu.TREE in os.environ else uml.Guest
+LIMIT: Final = 3000.0 if KIND is qemu.Guest else 600.0
 _done = pytest.StashKey[dict[str, list[pytest.TestReport]]]()
 
 
@@ -45,10 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.netkey)
     if RELEASE or not ours:
         return
-    reason = uml.missing()
+    reason = KIND.missing()
     if reason:
         for item in ours:
-            item.add_marker(pytest.mark.skip(reason=f"no user-mode Linux guest: {reason}"))
+            item.add_marker(pytest.mark.skip(reason=f"no guest: {reason}"))
     items[:] = [item for item in items if not _is_ours(item)] + ours
 
 
@@ -95,8 +97,12 @@ def _run_all(session: pytest.Session) -> dict[str, list[pytest.TestReport]]:
                 write=write,
                 scratch=scratch,
                 folder=config.rootpath,
-                environment={REPORTS: str(reports)},
+                environment={
+                    REPORTS: str(reports),
+                    **{k: os.environ[k] for k in (qemu.TREE,) if k in os.environ},
+                },
                 limit=LIMIT,
+                kind=KIND,
             )
             end = f"the tests in the guest ended with status {status} before this one"
         except uml.GuestError as error:
