@@ -1,8 +1,9 @@
-"""Runs the tests of this folder in user-mode Linux, in one boot, and reports each as its own.
+"""Runs the tests of this folder in user-mode Linux, and reports each as its own.
 
 On the host the tests are collected as ever, so names, ``-k`` and counts are the usual ones. They
-are put last. At the first of them the guest boots and runs pytest on all that were selected; its
-reports come back through the scratch folder and are given to each test as if it had run here.
+are put last. At the first of them one guest boots, or two where there are many tests, and runs
+pytest on all that were selected; the reports come back through the scratch folder and are given to
+each test as if it had run here.
 Where the guest cannot run, each test is skipped with the reason. Where it dies on the way, the
 tests that have not ended fail and say how. With ``NETKEY_KERNEL`` the guest is a Debian kernel
 under QEMU instead (:mod:`tests.netkey.qemu`).
@@ -16,6 +17,8 @@ import json
 import os
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +36,8 @@ RELEASE: Final = os.environ.get("NETKEY_GUEST")
 REPORTS: Final = "NETKEY_REPORTS"
 KIND: Final = qemu.Guest if qemu.TREE in os.environ else uml.Guest
 LIMIT: Final = 3000.0 if KIND is qemu.Guest else 600.0
+WORTH_TWO: Final = 40
+"""So many tests take longer than a boot."""
 _done = pytest.StashKey[dict[str, list[pytest.TestReport]]]()
 
 
@@ -69,13 +74,33 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 
 
 def _run_all(session: pytest.Session) -> dict[str, list[pytest.TestReport]]:
-    """Boot once, run every selected test of this folder, and sort the reports by test."""
-    config = session.config
+    """Run every selected test of this folder, in two guests where there are processors for it."""
     items = [item for item in session.items if _is_ours(item)]
+    guests = 2 if len(items) >= WORTH_TWO and (os.cpu_count() or 1) > 1 else 1
+    stop = threading.Event()
+    done: dict[str, list[pytest.TestReport]] = {}
+    with ThreadPoolExecutor(guests) as pool:
+        # Neighbours in the list take alike long.
+        runs = [pool.submit(_run, session.config, items[n::guests], stop) for n in range(guests)]
+        try:
+            for run in runs:
+                done |= run.result()
+        except BaseException:
+            stop.set()
+            raise
+    return done
+
+
+def _run(
+    config: pytest.Config, items: list[pytest.Item], stop: threading.Event
+) -> dict[str, list[pytest.TestReport]]:
+    """Boot once, run these tests, and sort the reports by test."""
     output = bytearray()
     shown = config.getoption("capture") == "no"
 
     def write(data: bytes) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
         output.extend(data)
         if shown:
             sys.stdout.write(data.decode(errors="replace"))

@@ -44,7 +44,7 @@ for text in sys.argv[1:]:
     made.bind((source, 0))
     pairs.append((made, (target, 4000)))
 sent = refused = 0
-while not stop.wait(0.02):
+while not stop.wait(0.03):
     for made, target in pairs:
         try:
             made.sendto(b"in clear?", target)
@@ -232,7 +232,7 @@ def test_apply_replace_and_roll_back(bed: Bed, stream: Stream, tmp_path: Path) -
         apply("after", "--confirm-within", "1s")  # and nobody confirms: waited for
         # Before the transaction is written, while it runs, and up to the moment it is final.
         final = points.index("unlink")
-        for at in range(points.index("open"), final + 1, 4):
+        for at in range(points.index("open"), final + 1, 6):
             for name, code in (("SIGKILL", -9), ("SIGTERM", 14)):
                 apply("after", code=code, at=at, name=name)
                 apply("before")
