@@ -221,3 +221,12 @@ def bypassing(ways: Sequence[str]) -> Callable[[], Break]:
         return [flow for flow in original(*given) if flow[0] in ways]
 
     return around(translation, "_bypass_flows", change)
+
+
+def routes_with(**changes: Any) -> Callable[[], Break]:
+    """What the routes come to, without a part of it."""
+
+    def change(original: Callable[..., Any], *given: Any) -> Any:
+        return dataclasses.replace(original(*given), **changes)
+
+    return around(translation, "scope_of", change)

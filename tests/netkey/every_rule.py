@@ -387,6 +387,38 @@ SCOPE: Final = (
     Fate("direction", f"{FROM_LAN}; lan -> lan => %pass", IN_CLEAR, REFUSED),
     Fate("direction", FROM_LAN, TO_FAR, ESP, {"bypass": "lan"}),
 )
+INTO_FAR: Final = "lan dev eth1; neighbours dev eth0; far dev ipsec0; all dev eth0"
+INTO_ALL: Final = "lan dev eth1; neighbours dev eth0; part dev eth0; all dev ipsec0"
+ROUTES: Final = (
+    *(
+        Fate("routed-uncovered", "lan -> part => tun", probe, seen, peer=PART, routes=INTO_FAR)
+        for probe, seen in (
+            (TO_OTHER, ESP),
+            (TO_FAR, BLOCKED),
+            (IN_CLEAR, ACCEPTED),
+            (IKE, OWN),
+            (TO_ELSEWHERE, "clear"),
+        )
+    ),
+    Fate(
+        "routed-uncovered",
+        "lan -> part => tun",
+        TO_FAR,
+        CLEAR,
+        {"scope": "eroutes"},
+        PART,
+        routes=INTO_FAR,
+    ),
+    *(
+        Fate("never-routed", FROM_LAN, probe, seen, routes=INTO_ALL)
+        for probe, seen in (
+            (TO_FAR, ESP),
+            (TO_OTHER, CLEAR),
+            (FROM_OTHER._replace(injected=True), ACCEPTED),
+            (IN_CLEAR, REFUSED),
+        )
+    ),
+)
 NESTED: Final = (
     "all -> all => %drop; lan -> far => tun; lan -> part => %drop; lan -> other => %pass"
 )
@@ -449,6 +481,7 @@ FATES: Final = (
     *SELECTORS,
     *OWN_TRAFFIC,
     *SCOPE,
+    *ROUTES,
     *ORDER,
     *SAS,
 )

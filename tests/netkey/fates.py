@@ -82,6 +82,8 @@ class Fate:
     given: Mapping[str, Any] = field(default_factory=dict)
     peer: Peer | None = BESIDE
     source: str = "table"
+    routes: str = ""
+    """Routes of the old host: a network and its device, joined by semicolons."""
     partial: bool = False
     strangers: bool = False
     """Whether gateway and peer have to find each other first (IPv6 neighbour discovery)."""
@@ -102,6 +104,7 @@ class Fate:
             "the group is known": self.source == "host",
             "they are not neighbours yet": self.strangers,
         }
+        notes[f"routes: {self.routes}"] = bool(self.routes)
         return "".join(f"; {note}" for note, holds in notes.items() if holds)
 
     def expected(self, net: Addresses, local: bool) -> str:
@@ -134,6 +137,7 @@ _WORDS: Final = {
         "in-loose": "10.2.9.9",
         "beside": "10.2.8.9",
         "low": "10.2.9.0/29",
+        "neighbours": "192.0.2.0/24",
         "in-part": "10.2.7.8",
     },
     V6: {
@@ -146,6 +150,7 @@ _WORDS: Final = {
         "in-loose": "fd00:2:0:9::9",
         "beside": "fd00:2:0:8::9",
         "low": "fd00:2:0:9::/125",
+        "neighbours": "2001:db8::/64",
         "in-part": "fd00:2:0:7::8",
     },
 }
@@ -214,6 +219,16 @@ def table_of(fate: Fate, net: Addresses, local: bool) -> str:
             text += f"{ends[0]:<18} -> {ends[1]:<18} => {saids}  (5)\n"
         else:
             text += row(*ends, saids)
+    return text
+
+
+def routes_of(fate: Fate, net: Addresses, local: bool) -> str:
+    """As ``ip route`` and ``ip -6 route`` printed them."""
+    text = ""
+    for line in filter(None, fate.routes.split("; ")):
+        word, device = line.split(" dev ")
+        target = "default" if word == "all" else network(word, net, local)
+        text += f"{target} dev {device} proto static metric 1024\n"
     return text
 
 

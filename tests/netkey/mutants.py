@@ -12,6 +12,7 @@ firewall, which that kernel does not have, in namespaces of the running kernel.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -36,6 +37,7 @@ from eroute_translate.mapping.model import (
     TRANSPORT_MODE,
     TUNNEL_MODE,
     Inbound,
+    Scoping,
     Step,
 )
 from eroute_translate.mapping.protection import Protection
@@ -65,6 +67,7 @@ from .breaks import (
     own_flows,
     policies,
     protection,
+    routes_with,
     selectors,
     shields,
     shunt,
@@ -436,6 +439,19 @@ ORDER: Final = (
     Mutant("--bypass without out", ("scope",), bypassing((IN, FWD))),
     Mutant("--bypass without in", ("scope",), bypassing((OUT, FWD))),
     Mutant("--bypass without fwd", ("scope",), bypassing((OUT, IN))),
+    Mutant("routes into ipsecN ignored", ("routed-uncovered",), routes_with(blocked=())),
+    Mutant("routes elsewhere ignored", ("never-routed",), routes_with(around=())),
+    Mutant(
+        "--scope eroutes ignored",
+        ("routed-uncovered",),
+        around(
+            translation,
+            "scope_of",
+            lambda original, host, options: original(
+                host, dataclasses.replace(options, scope=Scoping.ROUTES)
+            ),
+        ),
+    ),
     Mutant("priorities turned round", ("precedence",), order(lambda old: old[::-1])),
     Mutant("priorities in the order of the table", ("precedence",), order(sorted)),
     Mutant(

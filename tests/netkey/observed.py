@@ -10,15 +10,19 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from eroute_translate.diagnostics import Collector
+from eroute_translate.klips.host import host_of_readings
 from eroute_translate.klips.said import SA_ESP, SA_IPIP
+from eroute_translate.klips.source import read_source
 from eroute_translate.mapping.algorithms import IcvLength
+from eroute_translate.mapping.model import Scoping
 from eroute_translate.mapping.translation import Translation, translate
 from eroute_translate.render import Target, render
 from tests.translated import options, page, translated
 
 from . import associations, wire
 from .bed import V4, V6, Addresses, Bed, Host
-from .fates import Fate, Probe, network, said, table_of, words_of
+from .fates import Fate, Probe, network, routes_of, said, table_of, words_of
 from .spd import Policy
 from .translated import answer, command_translation, states
 from .unsealed import described
@@ -54,6 +58,8 @@ def _given(fate: Fate, net: Addresses, local: bool) -> dict[str, Any]:
     given = dict(fate.given)
     if "icv" in given:
         given["icv"] = IcvLength(given["icv"])
+    if "scope" in given:
+        given["scope"] = Scoping(given["scope"])
     if "local" in given:
         given["local"] = words[given["local"]]
     for name in ("bypass", "routed"):
@@ -81,6 +87,8 @@ def prepare(fate: Fate, bed: Bed, net: Addresses, local: bool) -> bool:
 
 
 def _translation(fate: Fate, net: Addresses, local: bool, given: dict[str, Any]) -> Translation:
+    if fate.routes:
+        return _scoped(table_of(fate, net, local) + routes_of(fate, net, local), given)
     if fate.source == "table":
         return translated(table_of(fate, net, local), **given)
     if fate.source == "commands":
@@ -90,6 +98,15 @@ def _translation(fate: Fate, net: Addresses, local: bool, given: dict[str, Any])
     cipher, digest, _, version = fate.source.split(" ", 3)
     side = associations.Side(net, (SA_IPIP, SA_ESP), **associations.esp(cipher, digest))
     return translate(side.host(version=version), options(**given))
+
+
+def _scoped(text: str, given: dict[str, Any]) -> Translation:
+    """A capture with the routes beside the table."""
+    collector = Collector()
+    readings = read_source(text.encode(), "capture", collector)
+    host = host_of_readings(readings, None, collector)
+    assert host.routes
+    return translate(host, options(**given))
 
 
 def _commands(fate: Fate, net: Addresses, local: bool) -> Iterator[str]:
