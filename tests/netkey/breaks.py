@@ -1,13 +1,13 @@
 """Ways to break the mapping while it runs: functions and properties replaced for a while.
 
-Each returns a function that makes a context manager; inside it the mapping is broken.
+Each function here returns one that makes a context manager; inside it the mapping is broken.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 from eroute_translate.mapping import associations, exemptions, translation
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from eroute_translate.mapping.model import Treatment
 
 Break = contextlib.AbstractContextManager[Any]
+
+
+class Mutant(NamedTuple):
+    """What is broken, and the rules whose fates have to show it."""
+
+    name: str
+    rules: tuple[str, ...]
+    broken: Callable[[], Break]
+    nft: bool = False
 
 
 def around(place: Any, name: str, change: Callable[..., Any]) -> Callable[[], Break]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.netkey.bed import Bed
+from tests.netkey.breaks import Mutant
 from tests.netkey.every_rule import FATES
-from tests.netkey.mutants import MUTANTS, Mutant, judged
+from tests.netkey.mutants import MUTANTS, judged
 from tests.netkey.observed import differences
 
 from .spaces import namespaces, need

@@ -73,6 +73,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     return True
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it once more where nothing was tested: hundreds of short lines are easily missed."""
+    reason = None if RELEASE else KIND.missing()
+    left = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if HERE.name in Path(report.nodeid.partition("::")[0]).parts
+    ]
+    if reason and left:
+        terminalreporter.section("packets not tested", red=True)
+        terminalreporter.line(f"{len(left)} tests of packets were skipped, no guest: {reason}")
+
+
 def _run_all(session: pytest.Session) -> dict[str, list[pytest.TestReport]]:
     """Run every selected test of this folder, in two guests where there are processors for it."""
     items = [item for item in session.items if _is_ours(item)]

@@ -8,7 +8,8 @@ import pytest
 
 from tests.netkey import qemu
 from tests.netkey.bed import Bed
-from tests.netkey.mutants import MUTANTS, Mutant, judged
+from tests.netkey.breaks import Mutant
+from tests.netkey.mutants import MUTANTS, judged
 
 HAS_NFTABLES = qemu.TREE in os.environ
 
