@@ -97,7 +97,7 @@ class Fate:
         """What else is so when the packet is sent."""
         chain = self.peer.chain if self.peer else ()
         notes = {
-            "no SA is there": "%" not in self.table and self.peer is None and not self.given,
+            "no SA is there": self.rule in _PROTECTING and self.peer is None,
             "the SA is AH": chain == ("ah",) and "ah" not in self.table and not self.given,
             "a newer SA is there": bool(self.newer),
             "without the firewall": self.rule == "reject" and not self.nft,
@@ -124,6 +124,7 @@ class Fate:
         return " ".join([*words, *(["--allow-partial"] if self.partial else [])])
 
 
+_PROTECTING: Final = frozenset({"tunnel", "transport", "compression"})
 _ASSUMED: Final = {"--assume (51,)": "--assume ah", "--icv rfc": "", "--icv 96": "--icv 96"}
 
 _WORDS: Final = {
