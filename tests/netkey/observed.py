@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips.host import host_of_readings
+from eroute_translate.klips.assembly import host_of_readings
 from eroute_translate.klips.said import SA_ESP, SA_IPIP
 from eroute_translate.klips.source import read_source
 from eroute_translate.mapping.algorithms import IcvLength
