@@ -8,10 +8,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.netkey import uml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.netkey
 
@@ -29,8 +33,14 @@ def guest(script: str, *, limit: float = 30.0, scratch: Path | None = None) -> t
     return status, output.decode()
 
 
-def halls() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("netkey-*"))
+@pytest.fixture
+def halls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[Path]]:
+    """The folders of the guests of this test: others may run beside."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return lambda: set(folder.glob("netkey-*"))
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +51,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_usable")
-def test_output_status_and_files(tmp_path: Path) -> None:
+def test_output_status_and_files(tmp_path: Path, halls: Callable[[], set[Path]]) -> None:
     """One boot: the output, both streams, is unchanged; only the scratch folder is kept."""
     here = Path(__file__).resolve()
     before = halls()
@@ -97,7 +107,7 @@ def test_not_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_usable")
-def test_a_killed_runner_takes_its_guest_along() -> None:
+def test_a_killed_runner_takes_its_guest_along(halls: Callable[[], set[Path]]) -> None:
     before = halls()
     runner = subprocess.Popen(
         [sys.executable, "-m", "tests.netkey.uml", "--", "sh", "-c", "echo up; sleep 60"],

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tests.netkey.bed import Host
 
+PATIENCE: Final = 90
+"""Seconds after which something hangs: emulated processors are slow."""
 NETS: Final = (V4, V6)
 ELSEWHERE: Final = {V4: "198.51.100.1", V6: "2001:db8:9::1"}
 KEPT: Final = frozenset(a for net in NETS for a in (net.receiver, net.other))
@@ -124,7 +126,7 @@ class Stream:
 
     def until_both(self) -> None:
         """Run on until protected and passing packets were seen anew."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         self.look()
         seen: Counter[str] = Counter()
         while not (seen["protected"] and seen["passed"]):
@@ -187,7 +189,7 @@ def test_the_watch_sees_a_leak(bed: Bed, stream: Stream) -> None:
     """Without any policy all of it is seen in clear: what follows could fail."""
     bed.gateway.xfrm.flush_policies()
     stream.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while len({leak.split()[2] for leak in stream.leaks}) < len(KEPT):
         assert time.monotonic() < end
         time.sleep(0.02)
