@@ -23,11 +23,11 @@ print(code, int(peak) // 1024, file=sys.stderr)
 """
 
 
-def table(count: int) -> str:
+def table(count: int, peers: str = "203.0.113") -> str:
     """Tunnels to so many networks, by way of 64 peers."""
     rows = (
         f"{i % 50:<10} 172.16.{i % 64}.0/24     -> {10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24"
-        f"   => tun0x{0x1000 + i:x}@203.0.113.{i % 64 + 1}\n"
+        f"   => tun0x{0x1000 + i:x}@{peers}.{i % 64 + 1}\n"
         for i in range(count)
     )
     return "".join(rows)
@@ -37,6 +37,8 @@ def measure_memory(folder: Path) -> None:
     """Print the peak of each verb for :data:`EROUTES` eroutes, three policies each."""
     file = folder / "large"
     file.write_text(table(EROUTES), encoding="ascii")
+    moved = folder / "moved"
+    moved.write_text(table(EROUTES, "198.51.100"), encoding="ascii")
     name = f"et-memory-{os.getpid()}"
     target = ["--netns", name, "--state-folder", str(folder / "state")]
     verbs = (
@@ -45,12 +47,17 @@ def measure_memory(folder: Path) -> None:
         ("apply", ["apply", "--yes", *target]),
         ("plan, all in place", ["plan", *target]),
         ("status", ["status", *target]),
+        ("apply, all to replace (no limit)", ["apply", "--yes", *target]),
     )
     print(f"peak of memory in MiB, {EROUTES} eroutes in three directions (limit {LIMIT})")
+    # To replace all, old and new policies are held at once; that has no limit.
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:
         for label, words in verbs:
-            table_words = [] if words[0] == "status" else ["-q", "--local", "192.0.2.1", str(file)]
+            taken = moved if "replace" in label else file
+            table_words = ["-q", "--local", "192.0.2.1", str(taken)]
+            if words[0] == "status":
+                table_words = []
             done = subprocess.run(
                 [sys.executable, "-c", _CHILD, *words, *table_words],
                 check=True,

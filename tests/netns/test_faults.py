@@ -16,8 +16,8 @@ import pytest
 
 from eroute_translate.apply import transaction, watchdog
 from eroute_translate.apply.journal import Journal, Record
+from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.order import GUARD_USER
-from eroute_translate.apply.transaction import ApplyError
 from eroute_translate.xfrm.bulk import Channel
 from tests.fake_kernel import FakeFirewall
 

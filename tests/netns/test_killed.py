@@ -147,7 +147,7 @@ def bed() -> Iterator[Bed]:
 
 @pytest.mark.parametrize(
     ("name", "times"),
-    [("SIGKILL", ("before", "after", "torn")), ("SIGTERM", ("after",)), ("SIGINT", ("before",))],
+    [("SIGKILL", ("before", "torn")), ("SIGTERM", ("after",)), ("SIGINT", ("before",))],
 )
 def test_a_signal_at_every_write_of_the_journal(
     bed: Bed, name: str, times: tuple[str, ...]

@@ -20,8 +20,8 @@ import pytest
 
 from eroute_translate.apply import transaction
 from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.plan import make_plan
-from eroute_translate.apply.transaction import ApplyError
 from eroute_translate.net import Selector, parse_prefix
 from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.model import Policy, Template

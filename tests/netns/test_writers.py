@@ -13,9 +13,9 @@ import pytest
 
 from eroute_translate.apply import transaction
 from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.order import GUARD_USER
 from eroute_translate.apply.plan import Verb, make_plan
-from eroute_translate.apply.transaction import ApplyError
 from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.model import Policy, PolicyKey
 from eroute_translate.xfrm.outcome import MeanwhileError

@@ -72,6 +72,8 @@ def test_found_and_others(
         p for p in everything if p.octets or encode_installs([plain(p)])[0][16:] not in known
     ]
     assert sorted(map(repr, left)) == sorted(map(repr, expected))
+    _, again = sieve.sift(datagrams, Sieve(p for p in left if not p.octets))
+    assert sorted(map(repr, map(plain, again))) == sorted(map(repr, map(plain, left)))
     there = {encode_installs([plain(p)])[0] for p in everything if not p.octets}
     assert [bool(mark) for mark in marks] == [
         encode_installs([plain(p)])[0] in there for p in sieve.policies

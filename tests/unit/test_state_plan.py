@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.plan import Plan, Verb, make_plan
 from eroute_translate.apply.states import plan_states, same_state
-from eroute_translate.apply.transaction import ApplyError, apply, roll_back
+from eroute_translate.apply.transaction import apply, roll_back
 from eroute_translate.net import Prefix, Selector
 from eroute_translate.secret import Secret
 from eroute_translate.xfrm.model import (

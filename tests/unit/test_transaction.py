@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 
 from eroute_translate.apply import transaction, watchdog
 from eroute_translate.apply.journal import Journal, LockedError, Phase, Record, clock
+from eroute_translate.apply.kernel import ApplyError
+from eroute_translate.apply.order import GUARD_SECONDS, GUARD_USER
 from eroute_translate.apply.plan import Plan, Verb, make_plan
 from eroute_translate.apply.stored import JournalError
-from eroute_translate.apply.transaction import ApplyError, Result, commit
+from eroute_translate.apply.transaction import Result, commit
 from eroute_translate.net import Packet, Selector, parse_address, parse_prefix
 from eroute_translate.xfrm.model import Policy, PolicyKey, Template
 from tests.fake_kernel import FakeFirewall, FakeKernel, Fault
@@ -321,3 +324,36 @@ def test_a_clock_that_is_set_neither_confirms_nor_takes_back(
             assert state(kernel) == set(NEW)
             os.write(writing, watchdog.IN_PLACE)
     assert state(kernel) == set(OLD)
+
+
+def test_a_guard_outlives_a_long_transaction(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes a guard away after a minute; each of these changes takes half of one."""
+    now = [1000.0]
+    ends = 0.0
+
+    class SlowKernel(FakeKernel):
+        def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:
+            nonlocal ends
+            if any(policy.user == GUARD_USER for policy in policies):
+                assert seconds == GUARD_SECONDS
+                ends = now[0] + seconds
+            super().install(policies, seconds=seconds)
+
+        def exchange(
+            self,
+            changes: Sequence[tuple[Policy | None, Policy | None]],
+            *,
+            by_index: bool = False,
+        ) -> None:
+            super().exchange(changes, by_index=by_index)
+            now[0] += GUARD_SECONDS / 2
+            assert now[0] < ends, "the guard is gone"
+
+    monkeypatch.setattr(transaction, "BLOCK", 1)
+    monkeypatch.setattr(transaction, "clock", lambda: now[0])
+    kernel = SlowKernel(OLD)
+    apply(kernel, journal, plan_of(kernel, NEW, OLD), owned(OLD))
+    assert state(kernel) == set(NEW)
+    assert now[0] > 1000 + 2 * GUARD_SECONDS

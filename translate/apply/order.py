@@ -34,6 +34,9 @@ the same selector, and never matched (xfrm_policy.c:xfrm_selector_match)."""
 GUARD_SECONDS: Final = 60
 """Life of a guard (``limit time-hard``); it is gone long before, unless everything died."""
 
+GUARD_RENEWED: Final = 20
+"""Seconds after which a guard is installed anew while changes are still being sent."""
+
 GUARD_SELECTORS: Final = 64
 """More selectors than this are guarded as a whole: all traffic of the family and direction."""
 

@@ -97,7 +97,8 @@ def plan_of_dump(
     rest.  Raises ``ValueError`` as that does.
     """
     present, others = wanted.sift(live)
-    recorded, ours = wanted.sift(owned)
+    # What we installed and nobody changed since is decoded once.
+    recorded, ours = wanted.sift(owned, Sieve(p for p in others if not p.octets))
     kept = sum(present)
     if kept < len(wanted):
         missing = [

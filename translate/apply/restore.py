@@ -13,11 +13,12 @@ from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, PolicyKey
 from .firewall import FirewallError
 from .journal import Journal, Saved
+from .kernel import ApplyError, Kernel, Table
 from .order import passes
 from .plan import make_plan
 from .states import plan_states
 from .stored import JournalError
-from .transaction import ApplyError, Kernel, Result, Table, apply, roll_back
+from .transaction import Result, apply, roll_back
 
 
 class Restored(NamedTuple):

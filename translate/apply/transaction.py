@@ -12,86 +12,24 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import compress
-from operator import not_
-from typing import Final, NoReturn, Protocol
+from typing import Final
 
 from ..net import MASK_OF_LENGTH, Selector
 from ..xfrm.errors import KernelError
-from ..xfrm.model import Policy, PolicyKey, State, StateKey
-from ..xfrm.sieve import Sieve, with_selector_of, with_user
+from ..xfrm.model import Policy, State, StateKey
+from ..xfrm.sieve import with_user
 from .journal import Journal, Phase, Record, clock
-from .order import GUARD_SECONDS, GUARD_USER, in_order, reversed_changes
-from .plan import SOCKET_DIRECTIONS, Change, Plan, Verb, same
-from .states import (
-    StatePlan,
-    install_before,
-    owned_states_after,
-    remove_after,
-    way_back,
-    wrong_states,
-)
+from .kernel import ApplyError, Kernel, Table
+from .look import check, check_states, of_changes, still_true, what_to_take_back
+from .order import GUARD_RENEWED, GUARD_SECONDS, GUARD_USER, Steps, in_order
+from .plan import Plan, Verb
+from .states import StatePlan, install_before, owned_states_after, remove_after, way_back
 from .stored import JournalError
 
 NO_STATES: Final = StatePlan()
-
-
-class Kernel(Protocol):
-    """What a transaction needs of the kernel; the real one is :class:`..xfrm.bulk.Channel`."""
-
-    def each(self) -> Iterator[Policy]:
-        """All policies, one by one, with the index of each."""
-
-    def datagrams(self) -> Iterator[bytes]:
-        """The same in the kernel's own messages, for :mod:`..xfrm.sieve`."""
-
-    def exchange(
-        self, changes: Sequence[tuple[Policy | None, Policy | None]], *, by_index: bool = False
-    ) -> None:
-        """Add, replace or remove, old and new of each; never what is not as ``old`` says.
-
-        With ``by_index`` a replaced policy is removed by its index and added anew, in one send.
-        """
-
-    def install(self, policies: Sequence[Policy], *, seconds: int = 0) -> None:
-        """Create or replace policies; with ``seconds`` the kernel removes them after that time."""
-
-    def remove(self, policies: Sequence[Policy]) -> None:
-        """Remove policies, by index where they have one; a missing one is an error."""
-
-    def dump_states(self) -> list[State]:
-        """All states; asked only where a plan has some."""
-
-    def install_states(self, states: Sequence[State], /) -> None:
-        """Create states; one that is there is an error."""
-
-    def remove_states(self, states: Sequence[State], /) -> None:
-        """Remove states; a missing one is an error."""
-
-
-class Table(Protocol):
-    """The firewall rules beside the policies; the real one is :class:`.firewall.Firewall`."""
-
-    def read(self) -> str:
-        """The rules as they are, empty for none."""
-
-    def load(self, text: str) -> None:
-        """Put rules in their place."""
-
-
-class ApplyError(Exception):
-    """A transaction failed.
-
-    ``rolled_back`` tells that everything is as it was; otherwise ``left`` names what is not.
-    """
-
-    def __init__(self, message: str, *, rolled_back: bool, left: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.rolled_back = rolled_back
-        self.left = tuple(left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +43,6 @@ class Result:
     changes: int
     deadline: float
 
-
-FEW: Final = 4096
-"""Up to so many changes are looked for by their selectors; for more, all is decoded."""
 
 MANY_REPLACED: Final = 256
 """For up to so many replaced policies the kernel may search its trees; each keeps its place."""
@@ -141,7 +76,7 @@ def apply(
     ``connect`` opens a connection for the rollback when the one at hand is lost.  Raises
     :class:`ApplyError`, or what ``started`` and the journal raise while nothing has been changed.
     """
-    steps = in_order(_still_true(kernel, plan.changes))
+    steps = in_order(still_true(kernel, plan.changes))
     deadline = clock() + confirm_within if confirm_within else 0.0
     record = Record(
         f"{os.getpid()}-{time.time_ns()}",
@@ -165,13 +100,12 @@ def apply(
     except BaseException as error:  # noqa: BLE001 - a signal
         _back(kernel, journal, record, firewall, error, connect)
     try:
-        if steps.guard:
-            kernel.install(steps.guard, seconds=GUARD_SECONDS)
+        guard = _Guard(kernel, steps)
         install_before(kernel, states.changes)
-        _carry_out(kernel, steps.steps, progress)
+        _carry_out(kernel, steps, guard, progress)
         remove_after(kernel, states.changes)
-        guards = _check(kernel, steps.steps, plan.wanted)
-        _check_states(kernel, states)
+        guards = check(kernel, steps.steps, plan.wanted)
+        check_states(kernel, states)
         firewall.load(rules)
         _remove_guards(kernel, guards)
         if confirm_within:
@@ -236,17 +170,16 @@ def roll_back(
     count = 0
     guards: list[Policy] = []
     for attempt in range(1, TRIES + 1):
-        changes, left = _what_to_take_back(record, _of_changes(kernel, record.changes))
+        changes, left = what_to_take_back(record, of_changes(kernel, record.changes))
         states, lost = way_back(kernel, record.states)
         left += lost
         steps = in_order(changes)
         try:
-            if steps.guard:
-                kernel.install(steps.guard, seconds=GUARD_SECONDS)
+            guard = _Guard(kernel, steps)
             install_before(kernel, states)
-            _carry_out(kernel, steps.steps, progress)
+            _carry_out(kernel, steps, guard, progress)
             remove_after(kernel, states)
-            guards = _check(kernel, steps.steps)
+            guards = check(kernel, steps.steps)
         except (ApplyError, KernelError) as error:
             if attempt == TRIES or not _is_of_others(error):
                 raise
@@ -261,25 +194,6 @@ def roll_back(
     return count
 
 
-def _what_to_take_back(
-    record: Record, present_policies: Iterable[Policy]
-) -> tuple[list[Change], list[str]]:
-    """The changes that lead back from what is there, and in words what others changed."""
-    there = _present(present_policies, record.changes, lambda change: change.old)
-    changes: list[Change] = []
-    left: list[str] = []
-    for change in reversed_changes(record.changes):
-        if change.key not in there:
-            continue  # never done, or taken back already
-        present = there[change.key]
-        if not _is(present, change.old):
-            left.append(f"{_name(change)}: somebody else changed it meanwhile")
-            continue
-        verb = Verb.REMOVE if change.new is None else Verb.ADD if present is None else Verb.REPLACE
-        changes.append(Change(verb, change.key, present, change.new))
-    return changes, left
-
-
 _RACES: Final = (errno.ENOENT, errno.ESRCH, errno.EEXIST, errno.ESTALE)
 """What the kernel says when a policy or state is gone, is there, or was changed since we looked."""
 
@@ -288,47 +202,6 @@ def _is_of_others(error: Exception) -> bool:
     """Whether somebody else's change made a step fail, so that a second look may help."""
     return isinstance(error, ApplyError) or (
         isinstance(error, KernelError) and error.errno in _RACES
-    )
-
-
-def _still_true(kernel: Kernel, changes: Sequence[Change]) -> list[Change]:
-    """The changes, if the kernel is as it was when they were planned; the question took time.
-
-    The indices are those of now: a policy that was removed and came back is the same with another.
-    """
-    waiting = {change.key: place for place, change in enumerate(changes)}
-    found = list(changes)
-    try:
-        for present in _of_changes(kernel, changes):
-            place = waiting.pop(present.key, None) if _counts(present) else None
-            if place is None:
-                continue
-            change = found[place]
-            if not _is(present, change.old):
-                _not_true(change)
-            found[place] = change._replace(old=present)
-    except ApplyError:
-        raise
-    except Exception as error:
-        raise ApplyError(f"{_reason(error)}; nothing was done", rolled_back=True) from error
-    for place in waiting.values():
-        if changes[place].old is not None:
-            _not_true(changes[place])
-    return found
-
-
-def _of_changes(kernel: Kernel, changes: Sequence[Change]) -> Iterator[Policy]:
-    """What the kernel has in the places of changes, and maybe more."""
-    if len(changes) > FEW:
-        return kernel.each()
-    policies = [policy for c in changes if (policy := c.new or c.old) is not None]
-    return with_selector_of(policies, kernel.datagrams())
-
-
-def _not_true(change: Change) -> NoReturn:
-    raise ApplyError(
-        f"{_name(change)}: somebody else changed it since the plan was made; nothing was done",
-        rolled_back=True,
     )
 
 
@@ -360,8 +233,27 @@ def _reason(cause: BaseException) -> str:
     return str(cause) or repr(cause)
 
 
+class _Guard:
+    """The guard of a transaction, which the kernel would take away while many changes are sent."""
+
+    def __init__(self, kernel: Kernel, steps: Steps) -> None:
+        self._kernel = kernel
+        self._policies = steps.guard
+        self._install()
+
+    def _install(self) -> None:
+        if self._policies:
+            self._kernel.install(self._policies, seconds=GUARD_SECONDS)
+        self._since = clock()
+
+    def renew(self) -> None:
+        """Give it its whole life again, when a good part of it is over."""
+        if self._policies and clock() - self._since > GUARD_RENEWED:
+            self._install()
+
+
 def _carry_out(
-    kernel: Kernel, steps: Sequence[Change], progress: Callable[[int, int], None]
+    kernel: Kernel, steps: Steps, guard: _Guard, progress: Callable[[int, int], None]
 ) -> None:
     """Send the changes in their order, in blocks.
 
@@ -369,52 +261,21 @@ def _carry_out(
     (xfrm_policy.c:xfrm_policy_inexact_prune_bin), so that many take quadratic time.  To remove one
     by its index and add it anew does not.  Between the two no policy stands, but the guard does.
     """
-    unhashed = sum(c.verb is Verb.REPLACE and not _is_hashed(c.key[1]) for c in steps)
+    changes = steps.steps
+    unhashed = sum(c.verb is Verb.REPLACE and not _is_hashed(c.key[1]) for c in changes)
     by_index = unhashed > MANY_REPLACED
-    progress(0, len(steps))
-    for start in range(0, len(steps), BLOCK):
-        part = steps[start : start + BLOCK]
+    progress(0, len(changes))
+    for start in range(0, len(changes), BLOCK):
+        part = changes[start : start + BLOCK]
         kernel.exchange([(change.old, change.new) for change in part], by_index=by_index)
-        progress(start + len(part), len(steps))
+        progress(start + len(part), len(changes))
+        guard.renew()
 
 
 def _is_hashed(selector: Selector) -> bool:
     """Whether both prefixes are whole addresses, as the kernel's thresholds are by default."""
     source, destination = selector.source, selector.destination
     return source.mask == destination.mask == MASK_OF_LENGTH[source.family][-1]
-
-
-def _check(kernel: Kernel, steps: Sequence[Change], wanted: Sieve | None = None) -> list[Policy]:
-    """Read back: what was installed must be there as it was meant, what was removed must not.
-
-    ``wanted`` is all that is to be there.  Returns the guards that stand.
-    """
-    if wanted is None:
-        wrong = _present(_of_changes(kernel, steps), steps, lambda change: change.new)
-        guards = list(with_user(GUARD_USER, kernel.datagrams()))
-    else:
-        marks, others = wanted.sift(kernel.datagrams())
-        lacking = {policy.key for policy in compress(wanted.policies, map(not_, marks))}
-        guards = [policy for policy in others if policy.user == GUARD_USER]
-        unlike = [c for c in steps if c.new is None or c.key in lacking]
-        wrong = _present(others, unlike, lambda change: change.new)
-    if wrong:
-        raise ApplyError(
-            f"{len(wrong)} policies are not what was installed, the first of them"
-            f" {_name_of_key(next(iter(wrong)))}: somebody else changes policies at the same time",
-            rolled_back=False,
-        )
-    return guards
-
-
-def _check_states(kernel: Kernel, states: StatePlan) -> None:
-    wrong = wrong_states(kernel, states.changes)
-    if wrong:
-        raise ApplyError(
-            f"{len(wrong)} states are not what was installed, the first of them {wrong[0]}:"
-            " somebody else changes states at the same time",
-            rolled_back=False,
-        )
 
 
 def _remove_guards(kernel: Kernel, guards: Sequence[Policy]) -> None:
@@ -431,44 +292,3 @@ def _remove_guards(kernel: Kernel, guards: Sequence[Policy]) -> None:
         else:
             return
         guards = list(with_user(GUARD_USER, kernel.datagrams()))
-
-
-def _present(
-    policies: Iterable[Policy],
-    changes: Iterable[Change],
-    expected: Callable[[Change], Policy | None],
-) -> dict[PolicyKey, Policy | None]:
-    """What stands in the places of changes, where it is not as expected; ``None`` for nothing.
-
-    Policies are looked at one by one: all of a kernel's at once would fill the memory.
-    """
-    awaited = {change.key: expected(change) for change in changes}
-    found: dict[PolicyKey, Policy | None] = {}
-    for policy in policies:
-        if not _counts(policy):
-            continue
-        key = policy.key
-        if key in awaited and not _is(policy, awaited.pop(key)):
-            found[key] = policy
-    found.update((key, None) for key, policy in awaited.items() if policy is not None)
-    return found
-
-
-def _counts(policy: Policy) -> bool:
-    """Whether a policy is one of those that can be ours: no socket's, and no guard."""
-    return policy.direction not in SOCKET_DIRECTIONS and policy.user != GUARD_USER
-
-
-def _is(present: Policy | None, expected: Policy | None) -> bool:
-    if present is None or expected is None:
-        return present is expected
-    return same(present, expected)
-
-
-def _name(change: Change) -> str:
-    return _name_of_key(change.key)
-
-
-def _name_of_key(key: PolicyKey) -> str:
-    direction, selector, *_ = key
-    return f"{selector} {direction}"

@@ -18,8 +18,9 @@ from typing import Final
 from ..xfrm.errors import KernelError
 from .firewall import FirewallError
 from .journal import Journal, Phase, clock
+from .kernel import ApplyError, Kernel, Table
 from .stored import JournalError
-from .transaction import ApplyError, Kernel, Table, roll_back
+from .transaction import roll_back
 
 IN_PLACE: Final = b"+"
 """The word that the changes are in place."""

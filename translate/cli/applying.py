@@ -15,11 +15,12 @@ from types import FrameType
 from ..apply import watchdog
 from ..apply.firewall import Firewall
 from ..apply.journal import Journal, Record, clock
+from ..apply.kernel import ApplyError
 from ..apply.plan import make_plan, plan_of_dump
 from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
 from ..apply.states import StatePlan, plan_states
 from ..apply.surroundings import describe, look_around
-from ..apply.transaction import ApplyError, Result, apply, roll_back
+from ..apply.transaction import Result, apply, roll_back
 from ..equivalence.exact import translate_exactly
 from ..mapping.translation import Translation
 from ..render import render_firewall

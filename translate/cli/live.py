@@ -7,11 +7,12 @@ import sys
 
 from ..apply.firewall import Firewall, FirewallError
 from ..apply.journal import Phase
+from ..apply.kernel import ApplyError
 from ..apply.plan import plan_of_dump
 from ..apply.states import same_state
 from ..apply.stored import JournalError
 from ..apply.surroundings import describe, look_around
-from ..apply.transaction import ApplyError, commit, owned_after, owned_states_of, roll_back
+from ..apply.transaction import commit, owned_after, owned_states_of, roll_back
 from ..apply.unit import UnitError
 from ..xfrm.errors import KernelError
 from ..xfrm.sieve import Sieve

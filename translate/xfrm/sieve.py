@@ -44,9 +44,12 @@ class Sieve:
     def __len__(self) -> int:
         return len(self.policies)
 
-    def sift(self, datagrams: Iterable[bytes]) -> tuple[bytearray, list[Policy]]:
+    def sift(
+        self, datagrams: Iterable[bytes], known: Sieve | None = None
+    ) -> tuple[bytearray, list[Policy]]:
         """Mark, by place, those that are in a dump; return the marks and all others, decoded.
 
+        Others that ``known`` has are those of it, index included: they take no memory again.
         Raises ``ValueError`` for datagrams that cannot be read.
         """
         found = bytearray(len(self.policies))
@@ -54,7 +57,7 @@ class Sieve:
         for data in datagrams:
             places = self._all_of(data)
             if places is None:
-                others += self._one_by_one(data, found)
+                others += self._one_by_one(data, found, known)
             else:
                 for place in places:
                     found[place] = 1
@@ -79,17 +82,21 @@ class Sieve:
         places = list(map(self._places.get, map(b"".join, form.identity.iter_unpack(data))))
         return None if None in places else places  # type: ignore[return-value]  # no None is left
 
-    def _one_by_one(self, data: bytes, found: bytearray) -> list[Policy]:
+    def _one_by_one(self, data: bytes, found: bytearray, known: Sieve | None) -> list[Policy]:
+        others: list[Policy] = []
         unknown: list[bytes] = []
         for start, end in _policies(data):
             typed = data[end - len(MAIN_TYPE) : end] == MAIN_TYPE
             identity = b"".join(_form(end - start, typed=typed).identity.unpack_from(data, start))
-            place = self._places.get(identity)
-            if place is None or data[start + 72 : start + 136] != UNLIMITED:
+            if data[start + 72 : start + 136] != UNLIMITED:
                 unknown.append(data[start : end + 3 & ~3])
-            else:
+            elif (place := self._places.get(identity)) is not None:
                 found[place] = 1
-        return decode_policies(b"".join(unknown)) if unknown else []
+            elif known is not None and (place := known._places.get(identity)) is not None:
+                others.append(known.policies[place])
+            else:
+                unknown.append(data[start : end + 3 & ~3])
+        return others + decode_policies(b"".join(unknown)) if unknown else others
 
 
 class _Form(NamedTuple):
