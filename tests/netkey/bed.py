@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from eroute_translate.xfrm.bulk import Channel
+
 from .spd import Database, KeyManager
 from .wire import Capture, echo
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NEWNET: Final = 0x40000000
-_MS_BIND: Final = 4096
+_MS_BIND, _MS_REC, _MS_SHARED = 1 << 12, 1 << 14, 1 << 20
 _MNT_DETACH: Final = 2
 _IPV6_HDRINCL: Final = 36
 _NAMES: Final = Path("/run/netns")
@@ -44,6 +46,21 @@ _beds = itertools.count()
 def _must(result: int, what: str) -> None:
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), what)
+
+
+def _share_names() -> None:
+    """Make the folder of names a mount of its own, as ``ip netns add`` does.
+
+    Done by that command later, it would take along a second mount of each name that is there, and
+    none of them could be removed.
+    """
+    _NAMES.mkdir(parents=True, exist_ok=True)
+    folder = os.fsencode(_NAMES)
+    shared = (folder, b"none", ctypes.c_ulong(_MS_SHARED | _MS_REC), None)
+    if _libc.mount(b"", *shared):  # no mount point yet
+        bind = ctypes.c_ulong(_MS_BIND | _MS_REC)
+        _must(_libc.mount(folder, folder, b"none", bind, None), "bind")
+        _must(_libc.mount(b"", *shared), "share")
 
 
 @contextlib.contextmanager
@@ -62,7 +79,7 @@ class Namespace:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        _NAMES.mkdir(parents=True, exist_ok=True)
+        _share_names()
         self._place = _NAMES / name
         self._place.touch(exist_ok=False)
         with _elsewhere():
@@ -114,10 +131,14 @@ class Host(Namespace):
         super().__init__(name)
         with self.inside():
             self.xfrm = Database()
+        self.channel = Channel.open(name)
+        """The program's own way into the kernel."""
         self._given: list[str] = []
         self._tables: set[str] = set()
+        self._scripted = False
 
     def close(self) -> None:
+        self.channel.close()
         self.xfrm.close()
         super().close()
 
@@ -132,6 +153,9 @@ class Host(Namespace):
         for program in self._tables:
             self.run(program, "-w", "-F")
         self._tables.clear()
+        if self._scripted:
+            self.run("nft", "flush", "ruleset")
+            self._scripted = False
 
     def give(self, *lines: str) -> None:
         """``addr add``, ``route add``, ``rule add``, ... lines for ``ip``, undone by the reset."""
@@ -148,6 +172,11 @@ class Host(Namespace):
         program = "iptables-legacy" if net is V4 else "ip6tables-legacy"
         self._tables.add(program)
         self.run(program, "-w", *arguments)
+
+    def script(self, text: str) -> None:
+        """Run a shell script that may load rules of nftables, flushed by the reset."""
+        self._scripted = True
+        self.run("dash", text=text)
 
     def send(self, packet: bytes) -> None:
         """Send a whole IP packet (see :mod:`tests.netkey.wire`), whatever its source address.
@@ -223,6 +252,10 @@ class Addresses:
     receiver_net: str
     prefix: int
     everything: str
+    other: str
+    """A second address of the receiver."""
+    part: str
+    """A part of the receiver's net in which the second address lies and the first does not."""
 
 
 V4: Final = Addresses(
@@ -236,6 +269,8 @@ V4: Final = Addresses(
     receiver_net="10.2.0.0/16",
     prefix=24,
     everything="0.0.0.0/0",
+    other="10.2.7.7",
+    part="10.2.7.0/24",
 )
 V6: Final = Addresses(
     sender="fd00:1::2",
@@ -248,6 +283,8 @@ V6: Final = Addresses(
     receiver_net="fd00:2::/32",
     prefix=64,
     everything="::/0",
+    other="fd00:2:0:7::7",
+    part="fd00:2:0:7::/64",
 )
 
 # Host, interface, hardware address: the last octet names the interface.
@@ -305,6 +342,19 @@ class Bed:
             raw.bind((towards, 0))
             raw.send(frame)
 
+    @contextlib.contextmanager
+    def strangers(self) -> Iterator[None]:
+        """The gateway and the peer do not know each other's hardware address for IPv6."""
+        pairs = ((self.gateway, V6.peer, "peer"), (self.peer, V6.gateway, "gateway"))
+        for host, address, _ in pairs:
+            host.ip(f"neigh del {address} dev outside")
+        try:
+            yield
+        finally:
+            for host, address, station in pairs:
+                (line,) = _neighbours("outside", station, address)
+                host.ip(line.replace("neigh add", "neigh replace"))
+
     def _build(self) -> None:
         for host in (*self.hosts, self._middle):
             for path, value in (
@@ -351,6 +401,8 @@ class Bed:
         )
         self.receiver.ip(
             *_up("far", (V4.receiver, V6.receiver)),
+            f"addr add {V4.other}/32 dev far",
+            f"addr add {V6.other}/128 dev far nodad",
             *_neighbours("far", "beyond", V4.peer_inside, V6.peer_inside),
             *_routes(V4.everything, V4.peer_inside, V6.everything, V6.peer_inside),
         )

@@ -25,7 +25,7 @@ from pathlib import Path
 MS_BIND = 4096
 MNT_DETACH = 2
 SYS_PIVOT_ROOT = 155  # x86-64, the only one Debian builds user-mode Linux for
-LINUX_REBOOT_CMD_POWER_OFF = 0x4321FEDC
+LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART = 0x4321FEDC, 0x01234567
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL for a command over its time."""
 
@@ -72,7 +72,7 @@ def overlay_root(hall: str, modules: str) -> None:
     os.chdir("/")
 
 
-def furnish(modules: str, scratch: str) -> None:
+def furnish(modules: str, scratch: str, *, qemu: bool) -> None:
     """File systems of the kernel, its modules where modprobe looks, and the scratch folder."""
     mount("proc", "/proc", "proc")
     mount("sysfs", "/sys", "sysfs")
@@ -81,18 +81,29 @@ def furnish(modules: str, scratch: str) -> None:
     for place in ("/dev/shm", "/run"):  # noqa: S108 - a file system of the guest, not a file
         mount("tmpfs", place, "tmpfs", data="mode=755")
     mount(modules, f"/lib/modules/{os.uname().release}", "none", MS_BIND)
-    mount("scratch", scratch, "hostfs", data=scratch)
+    if qemu:
+        options = "trans=virtio,version=9p2000.L,cache=none,access=any,msize=524288"
+        mount("scratch", scratch, "9p", data=options)
+    else:
+        mount("scratch", scratch, "hostfs", data=scratch)
     for name, target in (("fd", "/proc/self/fd"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         Path("/dev", name).symlink_to(target)
     subprocess.run(["/sbin/modprobe", "-a", *MODULES], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
-def console(number: int) -> int:
+def console(path: str) -> int:
     """The console as a plain pipe: no line discipline may touch what goes through."""
-    fd = os.open(f"/dev/tty{number}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    tty.setraw(fd)
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    if os.isatty(fd):
+        tty.setraw(fd)
     return fd
+
+
+def drain(fd: int) -> None:
+    """Until the host has it; what is written to a port of virtio it has at once."""
+    if os.isatty(fd):
+        termios.tcdrain(fd)
 
 
 def run(
@@ -138,16 +149,17 @@ def main() -> None:
     os.umask(0o022)
     os.environ["PATH"] = spec["environment"]["PATH"]
     mount("proc", "/proc", "proc")
-    overlay_root(spec["hall"], spec["modules"])
-    furnish(spec["modules"], spec["scratch"])
-    out, events = console(1), console(2)
+    if not spec["qemu"]:  # whose first steps have done it, see qemu.py
+        overlay_root(spec["hall"], spec["modules"])
+    furnish(spec["modules"], spec["scratch"], qemu=spec["qemu"])
+    out, events = map(console, spec["consoles"])
     os.write(events, f"up {os.uname().release}\n".encode())
     environment = {**spec["environment"], "NETKEY_GUEST": os.uname().release}
     end = run(spec["command"], environment, spec["folder"], spec["limit"], out)
     os.sync()
-    termios.tcdrain(out)
+    drain(out)
     os.write(events, f"{end}\n".encode())
-    termios.tcdrain(events)
+    drain(events)
 
 
 if __name__ == "__main__":
@@ -155,6 +167,8 @@ if __name__ == "__main__":
         main()
     except BaseException as problem:  # noqa: BLE001 - process 1 must not end by itself
         print(f"init: {type(problem).__name__}: {problem}", flush=True)
-    libc.reboot(LINUX_REBOOT_CMD_POWER_OFF)
+    # QEMU is told to end where the guest would start anew.
+    in_qemu = Path("/dev/vport0p1").exists()
+    libc.reboot(LINUX_REBOOT_CMD_RESTART if in_qemu else LINUX_REBOOT_CMD_POWER_OFF)
     while True:
         time.sleep(1)

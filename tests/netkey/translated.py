@@ -8,7 +8,7 @@ from eroute_translate.cli.direct import words_of
 from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.command import parse_eroute_command
 from eroute_translate.klips.host import KlipsHost
-from eroute_translate.mapping.translation import translate
+from eroute_translate.mapping.translation import Translation, translate
 from eroute_translate.render import Page, Target, render
 from tests.translated import options, page
 
@@ -46,12 +46,17 @@ def install(gateway: Host, table: str, *, partial: bool = False, **given: Any) -
 
 def command(gateway: Host, *commands: str, **given: Any) -> None:
     """The same for ``ipsec eroute`` commands: for IPv6 ports, which no table can show."""
+    translation = command_translation(*commands, **given)
+    _run(gateway, Page(translation, ("commands",), (), allow_partial=False))
+
+
+def command_translation(*commands: str, **given: Any) -> Translation:
     collector = Collector()
     read = [parse_eroute_command(words_of(text.split()), collector) for text in commands]
     eroutes = tuple(one.eroute for one in read if one and one.eroute)
     assert len(eroutes) == len(commands), collector.items
     host = KlipsHost(eroutes, insertion_known=True)
-    _run(gateway, Page(translate(host, options(**given)), ("commands",), (), allow_partial=False))
+    return translate(host, options(**given))
 
 
 def _run(gateway: Host, page: Page) -> None:

@@ -41,6 +41,7 @@ PROGRAMS: Final = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }
+XSTATE: Final = Path(__file__).with_name("xstate.c")
 BOOT_LIMIT: Final = 30.0
 REACTION: Final = 10.0
 """Seconds the guest has to end a command over its time, before it counts as hung."""
@@ -94,6 +95,12 @@ def _modules() -> Path:
     return MODULES / said.stdout.strip()
 
 
+def _has_large_registers() -> bool:
+    """Whether the processor has AMX, whose state is more than user-mode Linux 6.1 can keep."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="ascii").partition("\nflags")[2]
+    return "amx_tile" in flags.partition("\n")[0].split()
+
+
 def missing() -> str | None:
     """Why no guest can run here, in one line, or None."""
     if os.uname().machine != "x86_64":
@@ -101,6 +108,8 @@ def missing() -> str | None:
     packages = {package for name, package in PROGRAMS.items() if _program(name) is None}
     if "user-mode-linux" not in packages and not (_modules() / "modules.dep").exists():
         packages.add("user-mode-linux")
+    if _has_large_registers() and _program("gcc") is None:
+        packages.add("gcc")
     if packages:
         return f"Debian package {', '.join(sorted(packages))} not installed"
     if os.geteuid() != 0:
@@ -124,6 +133,20 @@ def _memory_folder(size: int, otherwise: Path) -> Path:
     return otherwise
 
 
+def _ptrace_of_all_registers(hall: Path) -> Path:
+    """The library that lets the guest run on such a processor: see ``xstate.c``."""
+    library = hall / "xstate.so"
+    built = subprocess.run(
+        ["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(XSTATE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode:
+        raise GuestMissingError(f"{XSTATE.name} cannot be compiled: {built.stderr.strip()}")
+    return library
+
+
 def _command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) -> list[str]:
     kernel = [
         _program("linux.uml") or "linux.uml",
@@ -138,6 +161,8 @@ def _command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) 
         f"init={os.path.realpath(sys.executable)}",
         *("--", "-I", "-S", str(INIT), str(hall / "spec.json")),
     ]
+    if _has_large_registers():
+        kernel = ["env", f"LD_PRELOAD={_ptrace_of_all_registers(hall)}", *kernel]
     (hall / "uml").mkdir()
     (hall / "mnt").mkdir()
     # The host's tree read-only for the guest's root, which could remount its own side of it. The
@@ -157,6 +182,31 @@ def _command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) 
 class Guest:
     """One boot. A context manager: nothing is left behind however the block is left."""
 
+    @staticmethod
+    def missing() -> str | None:
+        """Why no guest can run here, in one line, or None."""
+        return missing()
+
+    @staticmethod
+    def boot_limit() -> float:
+        """Seconds after which a guest that is not up is given up."""
+        return BOOT_LIMIT
+
+    @staticmethod
+    def command_line(hall: Path, scratch: Path, memory: int, pipes: Sequence[int]) -> list[str]:
+        """What boots the kernel: ``pipes`` are its console, the output and the events."""
+        return _command_line(hall, scratch, memory, pipes)
+
+    @staticmethod
+    def places(hall: Path) -> dict[str, object]:
+        """What process 1 has to know of this kind of guest."""
+        return {
+            "hall": f"{hall}/mnt",
+            "modules": str(_modules()),
+            "consoles": ["/dev/tty1", "/dev/tty2"],
+            "qemu": False,
+        }
+
     def __init__(
         self,
         command: Sequence[str],
@@ -167,7 +217,7 @@ class Guest:
         limit: float = 300.0,
         memory: int = 512,
     ) -> None:
-        reason = missing()
+        reason = self.missing()
         if reason:
             raise GuestMissingError(reason)
         self.limit = limit
@@ -217,10 +267,9 @@ class Guest:
                         **environment,
                     },
                     "folder": str(folder.resolve()),
-                    "hall": f"{hall}/mnt",
                     "limit": self.limit,
-                    "modules": str(_modules()),
                     "scratch": str(scratch),
+                    **self.places(hall),
                 }
             )
         )
@@ -234,7 +283,7 @@ class Guest:
         self._started = time.monotonic()
         try:
             process = subprocess.Popen(
-                _command_line(hall, scratch, memory, pipes),
+                self.command_line(hall, scratch, memory, pipes),
                 stdin=subprocess.DEVNULL,
                 stdout=pipes[0],
                 stderr=pipes[0],
@@ -271,7 +320,9 @@ class Guest:
         """The command's output as it comes, until the guest has ended or is given up."""
         while self._selector.get_map():
             now = time.monotonic() - self._started
-            deadline = self.boot_seconds + self.limit + REACTION if self.release else BOOT_LIMIT
+            deadline = (
+                self.boot_seconds + self.limit + REACTION if self.release else self.boot_limit()
+            )
             if now > deadline and not self._end:
                 self._fail_late()
             for key, _ in self._selector.select(0.25):
@@ -303,7 +354,7 @@ class Guest:
     def _fail_late(self) -> None:
         if not self.release:
             raise GuestNotUpError(
-                f"the guest was not up after {BOOT_LIMIT:g} s{self._last_words()}"
+                f"the guest was not up after {self.boot_limit():g} s{self._last_words()}"
             )
         raise GuestHungError(
             f"the guest hangs: {REACTION:g} s after the limit of {self.limit:g} s it had not ended "
@@ -330,9 +381,10 @@ def run(
     environment: Mapping[str, str] | None = None,
     limit: float = 300.0,
     memory: int = 512,
+    kind: type[Guest] = Guest,
 ) -> int:
     """Run the command in a guest of its own; its output goes to ``write`` as it comes."""
-    with Guest(
+    with kind(
         command,
         scratch=scratch,
         folder=folder,

@@ -69,6 +69,8 @@ class Packet:
     source_port: int | None = None
     target_port: int | None = None
     inner: Packet | None = None
+    following: int | None = None
+    """The next header that AH or IPCOMP names."""
     tos: int = 0
     """The TOS octet or traffic class."""
     dont_fragment: bool = False
@@ -131,7 +133,7 @@ def _above(
     outgoing: bool,
     opaque: bool,
 ) -> Packet:
-    spi = sequence = icv = kind = code = source_port = target_port = None
+    spi = sequence = icv = kind = code = source_port = target_port = following = None
     inner: Packet | None = None
     name = PROTOCOLS.get(protocol, str(protocol))
     # An ICMP error quotes a packet that may be cut anywhere: what is missing is not read.
@@ -151,7 +153,7 @@ def _above(
                 inner = inner.inner
         elif name == "comp":
             (spi,) = struct.unpack_from("!H", body, 2)
-            body = body[4:]
+            following, body = body[0], body[4:]
         elif name in {"udp", "tcp"}:
             source_port, target_port = struct.unpack_from("!HH", body)
             body = body[8 if name == "udp" else (body[12] >> 4) * 4 :]
@@ -177,6 +179,7 @@ def _above(
         source_port=source_port,
         target_port=target_port,
         inner=inner,
+        following=following,
     )
 
 

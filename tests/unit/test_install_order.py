@@ -33,6 +33,15 @@ def test_out_is_ordered_by_destination_then_source() -> None:
     assert lengths("out") == [(0, 16), (16, 16), (24, 8), (24, 24), (32, 32)]
 
 
+def test_what_lets_pass_comes_last_however_wide() -> None:
+    """A wide %pass without the tunnels under it would let their packets out in clear."""
+    rows = b"0 0.0.0.0/0 -> 0.0.0.0/0 => %pass\n0 10.0.0.0/8 -> 0.0.0.0/0 => %passthrough\n" + TABLE
+    host = host_of_listings(read_listings(rows, "table", Collector()), None, Collector())
+    for direction in ("out", "in", "fwd"):
+        order = translate(host, Options()).in_install_order(direction)
+        assert [o.treatment.rule.startswith("pass") for o in order] == [False] * 4 + [True] * 3
+
+
 def test_in_and_fwd_are_ordered_by_their_own_destination() -> None:
     assert lengths("in") == [(8, 24), (16, 0), (16, 16), (24, 24), (32, 32)]
     assert lengths("fwd") == lengths("in")

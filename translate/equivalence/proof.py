@@ -10,10 +10,21 @@ No packet is in two differences, for on each side one piece takes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..cubes import EVERYTHING, Cube, SearchGaveUp, meet, search, search_among
+from ..cubes import (
+    EVERYTHING,
+    PORTS,
+    PROTOCOL,
+    PROTOCOL_SHIFT,
+    Cube,
+    SearchGaveUp,
+    meet,
+    search,
+    search_among,
+)
+from ..xfrm.lookup import IPPROTO_MH, PORT_PROTOCOLS
 from .fate import Fate, Kind
 from .klips_side import KlipsSide
 from .sides import Piece, Side
@@ -25,6 +36,12 @@ FIRST_STEPS = 16
 """Steps of a search that asks the lookups alone; nearly all of them end within."""
 
 _CERTAIN_STEPS = 200
+
+
+_WHOLE_STEPS = 2_000
+"""Steps of a search that leaves the protocol for whenever it comes."""
+
+_WITH_PORTS = (*sorted(PORT_PROTOCOLS), IPPROTO_MH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +144,71 @@ def _search(
         return search(box, why_not, FIRST_STEPS)
     except SearchGaveUp:
         pass
+    if _portless(box):
+        return None
+    try:
+        return _search_known(left, right, number, other, box, why_not, (), _WHOLE_STEPS)
+    except SearchGaveUp:
+        pass
+    for part, done in _by_protocol(box):
+        point = _search_known(left, right, number, other, part, why_not, done, STEPS)
+        if point is not None:
+            return point
+    return None
+
+
+def _search_known(
+    left: Side,
+    right: Side,
+    number: int,
+    other: int,
+    box: Cube,
+    why_not: Callable[[int, Cube], Cube | None],
+    done: Sequence[Cube],
+    steps: int,
+) -> int | None:
+    """The same with what is known to stand against the two; ``done`` are looked at elsewhere."""
     for part, taken in left.cases(number, box):
         for inner, more in right.cases(other, part):
-            point = search_among(inner, [*taken, *more], why_not, STEPS)
+            point = search_among(inner, [*done, *taken, *more], why_not, steps)
             if point is not None:
                 return point
     return None
+
+
+def _portless(box: Cube) -> bool:
+    """Whether a box has ports that its protocol has not: nothing is taken there.
+
+    A mobility header has one number, in the place of the source port.
+    """
+    if box[1] & PROTOCOL != PROTOCOL:
+        return False
+    protocol = box[0] >> PROTOCOL_SHIFT & 0xFF
+    if protocol == IPPROTO_MH:
+        return bool(box[0] & 0xFFFF)
+    return protocol not in PORT_PROTOCOLS and bool(box[0] & PORTS)
+
+
+def _by_protocol(box: Cube) -> Iterator[tuple[Cube, Sequence[Cube]]]:
+    """Parts of a box with one protocol that has ports each, and the rest.
+
+    Whether a port matters hangs on all bits of the protocol, so that a search which comes to the
+    protocol last looks at each of them again and again.
+    """
+    if box[1] & PROTOCOL == PROTOCOL:
+        yield box, ()
+        return
+    done: list[Cube] = []
+    for protocol in _WITH_PORTS:
+        cube = protocol << PROTOCOL_SHIFT, PROTOCOL
+        part = meet(box, cube)
+        if part is not None:
+            done.append(cube)
+            if not _portless(part):
+                yield part, ()
+    if not box[0] & PORTS:
+        # Packets of the others have the ports 0.
+        yield box, done
 
 
 def _certain(left: Side, right: Side, point: int, agree: Agree) -> bool:

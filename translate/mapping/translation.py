@@ -110,6 +110,9 @@ class Translation:
     def in_install_order(self, direction: str = OUT) -> list[Outcome]:
         """Outcomes with the widest prefixes first, as their policies of a direction have them.
 
+        What lets pass comes behind all else: a wide %pass that stood before the narrow eroutes
+        under it were there would let their packets out in clear for so long.
+
         A wide prefix that comes late makes the kernel merge nodes of its trees: 50 000 policies
         take 0.4 s in this order and 52 s in the opposite one, whatever their priorities.
         """
@@ -117,14 +120,16 @@ class Translation:
         return sorted((o for o in (*self.exceptions, *self.outcomes) if o.selectors), key=key)
 
 
-def _width(outcome: Outcome) -> tuple[int, int, int]:
+def _width(outcome: Outcome) -> tuple[bool, int, int, int]:
     selector = outcome.selectors[0]
-    return selector[1][2], selector[0][2], outcome.priority
+    passes = outcome.treatment.weight == Weight.PASS
+    return passes, selector[1][2], selector[0][2], outcome.priority
 
 
-def _mirrored_width(outcome: Outcome) -> tuple[int, int, int]:
+def _mirrored_width(outcome: Outcome) -> tuple[bool, int, int, int]:
     selector = outcome.selectors[0]
-    return selector[0][2], selector[1][2], outcome.priority
+    passes = outcome.treatment.weight == Weight.PASS
+    return passes, selector[0][2], selector[1][2], outcome.priority
 
 
 def translate(

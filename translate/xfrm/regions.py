@@ -110,13 +110,13 @@ class PolicyRegions:
         One that covers the box is preferred; the point must lie in the entry's cube.
         """
         seen = _seen(point)
+        value, mask = self.entries[rank].cube
+        if (seen ^ value) & mask:
+            # The ports of a protocol that has none: the entry is not for any packet of it.
+            return _as_seen((seen & mask, mask), point)
         found = self.first(point)
         if found == rank:
             return None
-        if found > rank:
-            # The ports of a protocol that has none: the entry is not for this packet.
-            mask = self.entries[rank].cube[1]
-            return _as_seen((seen & mask, mask), point)
         cube = self.entries[found].cube
         if not inside(box, cube):
             cover = self.cover(box)

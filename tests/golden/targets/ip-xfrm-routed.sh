@@ -6,8 +6,8 @@
 #
 # Run it as root on the gateway (in a namespace: ip netns exec NAME sh THIS-FILE).
 # It only adds or updates the policies below; running it again changes nothing.
-# The lowest priority number wins. The order here is the one that the kernel
-# installs fastest, widest prefixes first; it has no part in who wins.
+# The lowest priority number wins; the order here has no part in it. What protects or
+# blocks comes before what lets pass, and widest prefixes first, which is the fastest.
 #
 # The connection over which you run this may be among what is protected or blocked
 # from then on: ask `eroute-translate explain` for it, and have a way back.

@@ -6,8 +6,8 @@
 #
 # Run it as root on the gateway (in a namespace: ip netns exec NAME sh THIS-FILE).
 # It only adds or updates the policies below; running it again changes nothing.
-# The lowest priority number wins. The order here is the one that the kernel
-# installs fastest, widest prefixes first; it has no part in who wins.
+# The lowest priority number wins; the order here has no part in it. What protects or
+# blocks comes before what lets pass, and widest prefixes first, which is the fastest.
 #
 # The connection over which you run this may be among what is protected or blocked
 # from then on: ask `eroute-translate explain` for it, and have a way back.
@@ -69,12 +69,6 @@ ip xfrm policy update src 172.31.252.0/24 dst 192.168.7.0/24 dir out priority 10
 ip xfrm policy update src 192.168.7.0/24 dst 172.31.252.0/24 dir in priority 1000000008 tmpl src 203.0.113.7 dst 0.0.0.0 proto esp reqid 1000002 mode tunnel
 ip xfrm policy update src 192.168.7.0/24 dst 172.31.252.0/24 dir fwd priority 1000000008 tmpl src 203.0.113.7 dst 0.0.0.0 proto esp reqid 1000002 mode tunnel
 
-# docs/examples/gateway.eroute:2: 0          172.31.252.0/24    -> 172.31.252.0/24    => %pass
-# noted, rule pass (ET214)
-ip xfrm policy update src 172.31.252.0/24 dst 172.31.252.0/24 dir out priority 1000000010
-ip xfrm policy update src 172.31.252.0/24 dst 172.31.252.0/24 dir in priority 1000000010
-ip xfrm policy update src 172.31.252.0/24 dst 172.31.252.0/24 dir fwd priority 1000000010
-
 # docs/examples/gateway.eroute:4: 3          172.31.252.0/24    -> 192.168.7.9/32:25  => %reject:6
 # noted, rule reject (ET204)
 ip xfrm policy update src 172.31.252.0/24 dst 192.168.7.9/32 proto tcp dport 25 dir out action block priority 1000000006
@@ -89,6 +83,12 @@ ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 proto 50 dir out p
 ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 proto 51 dir out priority 1000000001
 ip xfrm policy update src 192.168.43.9/32 dst 192.168.43.1/32 dir out priority 1000000002 tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 1000003 mode transport
 ip xfrm policy update src 192.168.43.1/32 dst 192.168.43.9/32 dir in priority 1000000002 tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 1000003 mode transport
+
+# docs/examples/gateway.eroute:2: 0          172.31.252.0/24    -> 172.31.252.0/24    => %pass
+# noted, rule pass (ET214)
+ip xfrm policy update src 172.31.252.0/24 dst 172.31.252.0/24 dir out priority 1000000010
+ip xfrm policy update src 172.31.252.0/24 dst 172.31.252.0/24 dir in priority 1000000010
+ip xfrm policy update src 172.31.252.0/24 dst 172.31.252.0/24 dir fwd priority 1000000010
 
 # KLIPS answered what %reject dropped with an ICMP error; XFRM blocks without one.
 nft -f - <<'END-OF-RULES'

@@ -1,10 +1,12 @@
-"""Runs the tests of this folder in user-mode Linux, in one boot, and reports each as its own.
+"""Runs the tests of this folder in user-mode Linux, and reports each as its own.
 
 On the host the tests are collected as ever, so names, ``-k`` and counts are the usual ones. They
-are put last. At the first of them the guest boots and runs pytest on all that were selected; its
-reports come back through the scratch folder and are given to each test as if it had run here.
+are put last. At the first of them one guest boots, or two where there are many tests, and runs
+pytest on all that were selected; the reports come back through the scratch folder and are given to
+each test as if it had run here.
 Where the guest cannot run, each test is skipped with the reason. Where it dies on the way, the
-tests that have not ended fail and say how.
+tests that have not ended fail and say how. With ``NETKEY_KERNEL`` the guest is a Debian kernel
+under QEMU instead (:mod:`tests.netkey.qemu`).
 
 Inside, this file only writes down the reports and provides the bed.
 """
@@ -15,12 +17,14 @@ import json
 import os
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.netkey import uml
+from tests.netkey import qemu, uml
 from tests.netkey.bed import V4, V6, Addresses, Bed
 
 if TYPE_CHECKING:
@@ -30,7 +34,11 @@ HERE: Final = Path(__file__).parent
 RELEASE: Final = os.environ.get("NETKEY_GUEST")
 """The guest's kernel, and so: whether this is the guest."""
 REPORTS: Final = "NETKEY_REPORTS"
-LIMIT: Final = 600.0
+KIND: Final = qemu.Guest if qemu.TREE in os.environ else uml.Guest
+collect_ignore = [] if KIND is qemu.Guest else ["test_links.py"]  # see there
+LIMIT: Final = 3000.0 if KIND is qemu.Guest else 600.0
+WORTH_TWO: Final = 40
+"""So many tests take longer than a boot."""
 _done = pytest.StashKey[dict[str, list[pytest.TestReport]]]()
 
 
@@ -45,10 +53,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.netkey)
     if RELEASE or not ours:
         return
-    reason = uml.missing()
+    reason = KIND.missing()
     if reason:
         for item in ours:
-            item.add_marker(pytest.mark.skip(reason=f"no user-mode Linux guest: {reason}"))
+            item.add_marker(pytest.mark.skip(reason=f"no guest: {reason}"))
     items[:] = [item for item in items if not _is_ours(item)] + ours
 
 
@@ -66,14 +74,47 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     return True
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it once more where nothing was tested: hundreds of short lines are easily missed."""
+    reason = None if RELEASE else KIND.missing()
+    left = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if HERE.name in Path(report.nodeid.partition("::")[0]).parts
+    ]
+    if reason and left:
+        terminalreporter.section("packets not tested", red=True)
+        terminalreporter.line(f"{len(left)} tests of packets were skipped, no guest: {reason}")
+
+
 def _run_all(session: pytest.Session) -> dict[str, list[pytest.TestReport]]:
-    """Boot once, run every selected test of this folder, and sort the reports by test."""
-    config = session.config
+    """Run every selected test of this folder, in two guests where there are processors for it."""
     items = [item for item in session.items if _is_ours(item)]
+    guests = 2 if len(items) >= WORTH_TWO and (os.cpu_count() or 1) > 1 else 1
+    stop = threading.Event()
+    done: dict[str, list[pytest.TestReport]] = {}
+    with ThreadPoolExecutor(guests) as pool:
+        # Neighbours in the list take alike long.
+        runs = [pool.submit(_run, session.config, items[n::guests], stop) for n in range(guests)]
+        try:
+            for run in runs:
+                done |= run.result()
+        except BaseException:
+            stop.set()
+            raise
+    return done
+
+
+def _run(
+    config: pytest.Config, items: list[pytest.Item], stop: threading.Event
+) -> dict[str, list[pytest.TestReport]]:
+    """Boot once, run these tests, and sort the reports by test."""
     output = bytearray()
     shown = config.getoption("capture") == "no"
 
     def write(data: bytes) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
         output.extend(data)
         if shown:
             sys.stdout.write(data.decode(errors="replace"))
@@ -95,8 +136,12 @@ def _run_all(session: pytest.Session) -> dict[str, list[pytest.TestReport]]:
                 write=write,
                 scratch=scratch,
                 folder=config.rootpath,
-                environment={REPORTS: str(reports)},
+                environment={
+                    REPORTS: str(reports),
+                    **{k: os.environ[k] for k in (qemu.TREE,) if k in os.environ},
+                },
                 limit=LIMIT,
+                kind=KIND,
             )
             end = f"the tests in the guest ended with status {status} before this one"
         except uml.GuestError as error:

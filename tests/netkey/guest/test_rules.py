@@ -93,11 +93,7 @@ def tun(net: Addresses) -> str:
 
 def another(bed: Bed, net: Addresses) -> tuple[End, str]:
     """A second address of the receiver, and a net in which it is and the first is not."""
-    address, part = (
-        ("10.2.7.7", "10.2.7.0/24") if net is V4 else ("fd00:2:0:7::7", "fd00:2:0:7::/64")
-    )
-    bed.receiver.give(f"addr add {host_net(address)} dev far{' nodad' if net is V6 else ''}")
-    return End(bed.receiver, address), part
+    return End(bed.receiver, net.other), net.part
 
 
 def forms(packets: list[Packet]) -> list[Form]:
@@ -648,15 +644,8 @@ def test_own_ike_through_a_shunt(bed: Bed, net: Addresses, said: str, known: boo
 
 @pytest.fixture
 def strangers(bed: Bed) -> Iterator[None]:
-    """The gateway and the peer do not know each other's hardware address for IPv6."""
-    taken: dict[Host, list[tuple[str, str]]] = {}
-    for host, address in ((bed.gateway, V6.peer), (bed.peer, V6.gateway)):
-        words = host.ip(f"neigh show {address} dev outside").split()
-        taken[host] = [(address, words[words.index("lladdr") + 1])]
-        host.ip(f"neigh del {address} dev outside")
-    yield
-    for host, known in taken.items():
-        host.ip(*(f"neigh replace {a} lladdr {m} dev outside nud permanent" for a, m in known))
+    with bed.strangers():
+        yield
 
 
 def discovery(packets: list[Packet]) -> set[tuple[int | None, bool]]:
