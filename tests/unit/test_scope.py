@@ -331,3 +331,18 @@ def test_what_is_left_of_a_prefix() -> None:
     assert list(without(whole, [parse_prefix("11.0.0.0/8")])) == [whole]
     assert list(without(whole, [parse_prefix("0.0.0.0/0")])) == []
     assert sum(~p.mask & 0xFFFFFFFF for p in without(whole, [parse_prefix("10.5.5.5/32")])) > 0
+
+
+def test_forwarded_ike_of_a_network_that_is_taken_out_does_not_use_the_hole_for_our_own() -> None:
+    """Without --local all IKE may go out; what is forwarded must not come past its block."""
+    routes = LAN + OUTER + "default dev ipsec0\n"
+    row = "0.0.0.0/0          -> 0.0.0.0/0          => %trap"
+    translation = translate(host(routes, row), Options())
+    assert translation.options.local == ()
+    policies = list(translation.policies())
+    ike = Packet(4, parse_address("10.1.0.9")[1], parse_address("8.8.8.8")[1], 17, 500, 500)
+    assert lookup(policies, "fwd", ike).action == "block"
+    assert fate(translation, "10.1.0.9", "8.8.8.8", "fwd") == "clear"
+    assert prove(translation).equal
+    known = translate(host(routes, row), Options(local=LOCAL))
+    assert not [p for p in known.bypassed if p.action == "block"]

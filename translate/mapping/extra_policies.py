@@ -7,34 +7,45 @@ from collections.abc import Iterator, Sequence
 from ..net import Prefix, Selector
 from ..xfrm.model import Policy
 from .collisions import places
-from .exemptions import uncovered_shields
-from .model import ALLOW, BLOCK, FWD, IN, OUT, POLICIES_PER_PLACE, Options, Outcome
+from .exemptions import exempt_flows, uncovered_shields
+from .model import ALLOW, BLOCK, FWD, IN, OUT, POLICIES_PER_PLACE, Options, Outcome, Shield
 
 
-def bypass_flows(options: Options) -> list[tuple[str, Selector]]:
+def bypass_flows(options: Options) -> list[Shield]:
     """What passes before all eroutes: these networks were never routed into ipsecN.
 
     Nothing is said of what is forwarded *to* them: it may come out of a tunnel, and a policy
     without templates would drop it then (__xfrm_policy_check, secpath_has_nontransport).
+
+    While this host's own addresses are not known, an eroute lets all IKE, ESP and AH out and
+    blocks what is forwarded in that form on ``fwd`` (:mod:`.exemptions`).  Packets of these
+    networks must not come past that block.
     """
-    flows: dict[tuple[str, Selector], None] = {}
+    flows: dict[Shield, None] = {}
+    known = {family for family, _ in options.local}
     for network in options.bypass:
         anywhere = Prefix(network.family, 0, 0)
-        flows[OUT, Selector(anywhere, network)] = None
-        flows[IN, Selector(network, anywhere)] = None
-        flows[FWD, Selector(network, anywhere)] = None
+        flows[Shield(OUT, Selector(anywhere, network), ALLOW)] = None
+        flows[Shield(IN, Selector(network, anywhere), ALLOW)] = None
+        if network.family not in known:
+            for flow in exempt_flows(network, anywhere):
+                flows[Shield(FWD, flow, BLOCK)] = None
+        flows[Shield(FWD, Selector(network, anywhere), ALLOW)] = None
     return list(flows)
 
 
-def extra_policies(options: Options, outcomes: Sequence[Outcome], last: int) -> Iterator[Policy]:
-    """The policies before all eroutes, and those behind them for what no eroute covers."""
-    bypass = bypass_flows(options)
-    for place, (direction, selector) in enumerate(bypass):
-        yield Policy(direction, selector, options.priority_base + place, ALLOW)
+def extra_policies(
+    options: Options, bypass: Sequence[Shield], outcomes: Sequence[Outcome], last: int
+) -> Iterator[Policy]:
+    """The policies before all eroutes (``bypass``), and those behind them for what none covers."""
+    for place, (direction, selector, action) in enumerate(bypass):
+        yield Policy(direction, selector, options.priority_base + place, action)
     networks = dict.fromkeys((*options.routed, *options.blocked))
     if not networks:
         return
-    taken = {place for outcome in outcomes for place in places(outcome)} | set(bypass)
+    taken = {place for outcome in outcomes for place in places(outcome)} | {
+        flow[:2] for flow in bypass
+    }
     start = last - POLICIES_PER_PLACE * (len(options.routed) + len(options.blocked))
     for spared in options.spared:
         if (OUT, spared) not in taken:

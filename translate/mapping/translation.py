@@ -190,8 +190,9 @@ def translate(
         )
     ]
     bypass = bypass_flows(options)
+    taken = [(direction, selector) for direction, selector, _ in bypass]
     numbers = range(len(outcomes), len(outcomes) + len(before))
-    carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], bypass)
+    carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], taken)
     outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]
     behind = len(options.routed) + len(options.blocked)
     last = first + POLICIES_PER_PLACE * (len(outcomes) + behind)
@@ -209,7 +210,7 @@ def translate(
         host,
         options,
         tuple(outcomes),
-        tuple(extra_policies(options, [*before, *outcomes], last)),
+        tuple(extra_policies(options, bypass, [*before, *outcomes], last)),
         tuple(_firewall(outcomes, before, precedence, options)) if options.reject_rule else (),
         tuple(found),
         tuple(precedence.disputes),
