@@ -7,11 +7,12 @@ paragraph in ``docs/findings.md``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from .codes import TITLES
+from .secret import starred
 
 
 class Severity(StrEnum):
@@ -74,6 +75,24 @@ class Collector:
     def errors(self) -> list[Diagnostic]:
         """Those that are errors."""
         return [item for item in self.items if item.severity is Severity.ERROR]
+
+
+class DiscreetCollector(Collector):
+    """Gathers into another collector, with stars where a text may be a key.
+
+    For sources that hold keys: where a line end is lost, a key can become part of any word.
+    """
+
+    def __init__(self, other: Collector) -> None:
+        super().__init__(other.items)
+
+    def add(self, item: Diagnostic) -> None:
+        """Remember one diagnostic without keys; columns stay where they are."""
+        texts = (item.message, item.excerpt, item.expected, item.hint)
+        message, excerpt, expected, hint = map(starred, texts)
+        self.items.append(
+            replace(item, message=message, excerpt=excerpt, expected=expected, hint=hint)
+        )
 
 
 EXCERPT_LIMIT = 200

@@ -229,7 +229,7 @@ def bypassing(ways: Sequence[str]) -> Callable[[], Break]:
     def change(original: Callable[..., Any], *given: Any) -> Any:
         return [flow for flow in original(*given) if flow[0] in ways]
 
-    return around(translation, "_bypass_flows", change)
+    return around(translation, "bypass_flows", change)
 
 
 def routes_with(**changes: Any) -> Callable[[], Break]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from eroute_translate.mapping import exemptions, masks, translation
+from eroute_translate.mapping import exemptions, extra_policies, masks, translation
 from eroute_translate.mapping.model import (
     BLOCK,
     FWD,
@@ -193,7 +193,7 @@ ORDER: Final = (
         ("scope",),
         around(
             translation,
-            "_extra_policies",
+            "extra_policies",
             lambda original, *given: [p for p in original(*given) if p.action != BLOCK],
         ),
     ),
@@ -205,7 +205,7 @@ ORDER: Final = (
     Mutant(
         "what no eroute covers has no IKE",
         ("scope",),
-        instead(translation, "uncovered_shields", lambda *_: ()),
+        instead(extra_policies, "uncovered_shields", lambda *_: ()),
     ),
     Mutant("--bypass ignored", ("scope",), bypassing(())),
     Mutant("--bypass without out", ("scope",), bypassing((IN, FWD))),

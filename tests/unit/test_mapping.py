@@ -619,8 +619,14 @@ def test_bypass_comes_first_in_all_directions() -> None:
             f"out {ALL4} -> {NEAR}",
             f"in {NEAR} -> {ALL4}",
             f"fwd {NEAR} -> {ALL4}",
+            *(
+                f"fwd {NEAR} -> {ALL4} {form} block"
+                for form in ("udp port 500 -> any", "udp port 4500 -> any", "esp", "ah")
+            ),
         ]
     )
+    known = translated(row(NEAR, ALL4, TUNNEL), bypass=NEAR, local="10.1.0.1")
+    assert len(known.extra) == 3
     first = min(p.priority for o in translation.outcomes for p in o.policies)
     assert max(p.priority for p in translation.extra) < first
 

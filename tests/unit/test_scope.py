@@ -317,11 +317,14 @@ def test_the_proof_holds_the_blocks_against_the_routes() -> None:
     assert prove(translation).equal
 
 
-def test_ten_thousand_routes_take_no_time_to_speak_of() -> None:
-    """Nothing here may look at every pair of routes."""
-    routes = "".join(f"10.{i >> 8}.{i & 255}.0/24 dev ipsec0\n" for i in range(0, 20000, 2))
-    found = reach(OUTER + "172.16.0.0/12 dev eth1 scope link\n" + routes)
+def test_a_hub_with_thousands_of_spokes() -> None:
+    """Nothing here may look at every pair of routes and eroutes."""
+    nets = [f"10.{i >> 8}.{i & 255}.0/24" for i in range(0, 20000, 2)]
+    routes = "".join(f"{net} dev ipsec0\n" for net in nets)
+    rows = [f"{net} -> {nets[0]} => {TUN}" for net in nets]
+    found = reach(OUTER + "172.16.0.0/12 dev eth1 scope link\n" + routes, *rows)
     assert len(found.into) == 10000
+    assert found.whole == {4}
 
 
 def test_what_is_left_of_a_prefix() -> None:
@@ -331,3 +334,18 @@ def test_what_is_left_of_a_prefix() -> None:
     assert list(without(whole, [parse_prefix("11.0.0.0/8")])) == [whole]
     assert list(without(whole, [parse_prefix("0.0.0.0/0")])) == []
     assert sum(~p.mask & 0xFFFFFFFF for p in without(whole, [parse_prefix("10.5.5.5/32")])) > 0
+
+
+def test_forwarded_ike_of_a_network_that_is_taken_out_does_not_use_the_hole_for_our_own() -> None:
+    """Without --local all IKE may go out; what is forwarded must not come past its block."""
+    routes = LAN + OUTER + "default dev ipsec0\n"
+    row = "0.0.0.0/0          -> 0.0.0.0/0          => %trap"
+    translation = translate(host(routes, row), Options())
+    assert translation.options.local == ()
+    policies = list(translation.policies())
+    ike = Packet(4, parse_address("10.1.0.9")[1], parse_address("8.8.8.8")[1], 17, 500, 500)
+    assert lookup(policies, "fwd", ike).action == "block"
+    assert fate(translation, "10.1.0.9", "8.8.8.8", "fwd") == "clear"
+    assert prove(translation).equal
+    known = translate(host(routes, row), Options(local=LOCAL))
+    assert not [p for p in known.bypassed if p.action == "block"]

@@ -280,3 +280,18 @@ def test_a_route_that_is_not_certain_is_told(command: str) -> None:
     reading, collector = play(f"{command}\n{ADD}")
     assert reading.routes == []
     assert "ET172" in [item.code for item in collector.items]
+
+
+def test_a_key_that_became_part_of_another_word_is_not_shown() -> None:
+    """Where a line end is lost, the variable of an address takes the key of the next line."""
+    text = (
+        f"PEER=198.51.100.1KEY={KEY}\n"
+        "ipsec spi --said tun0x1002@$PEER --ip4 --src 192.0.2.1 --dst $PEER\n"
+        f"ipsec eroute --add --eraf inet --src 10.0.0.0/8 --dst $PEER AUTH={AUTH[2:]}\n"
+    )
+    _, collector = play(text)
+    assert len(collector.errors) >= 2
+    shown = "".join(i.message + i.excerpt + i.hint + i.expected for i in collector.items)
+    assert KEY[2:] not in shown
+    assert AUTH[2:] not in shown
+    assert "*" * len(KEY) in shown

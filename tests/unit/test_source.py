@@ -352,3 +352,17 @@ def test_the_command_line_takes_them(tmp_path: Path, capsys: pytest.CaptureFixtu
     for name in ("tree", "a.tgz", "table.gz"):
         assert main(["check", str(tmp_path / name)]) == 0
         assert "1 entry" in capsys.readouterr().out
+
+
+def test_two_looks_of_one_host_are_two_tables() -> None:
+    """The second one is no repeat of the kernel's in the first."""
+    collector = Collector()
+    look = (
+        "west Fri Jan 13 08:00:00 UTC 2017\n"
+        "10.1.0.0/24        -> 10.2.0.0/24        => tun0x1002@192.0.2.9 esp0xf281@192.0.2.9  (4)\n"
+        "ipsec0->eth1 mtu=16260(1500)->1500\nROUTING TABLES\ndefault via 192.0.2.1 dev eth1\n"
+    )
+    readings = read_source((look + look).encode(), "capture", collector)
+    host = host_of_readings(readings, None, collector)
+    assert len(host.eroutes) == 1
+    assert [item.code for item in collector.items] == ["ET111"]

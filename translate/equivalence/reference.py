@@ -172,15 +172,15 @@ def _top(family: int, options: Options, direction: Direction) -> Iterator[Piece]
     """What comes before all eroutes: it never met them."""
     anywhere = Prefix(family, 0, 0)
     free = ANY if direction == FORWARDED else CLEAR
+    if direction == FWD and not local_known(options, family):
+        # Forwarded packets of this form may be blocked, so that they do not use the hole (ET215).
+        for flow in _own_flows([anywhere], anywhere):
+            yield Piece(cube_of(flow.mirrored()), ANY, BEFORE_ALL, code="ET215")
     for network in options.bypass:
         if network.family == family:
             yield Piece(cube_of(Selector(anywhere, network)), free, BEFORE_ALL, code="ET223")
     if family == 6:
         yield from _discovery(direction)
-    if direction == FWD and not local_known(options, family):
-        # Forwarded packets of this form may be blocked, so that they do not use the hole (ET215).
-        for flow in _own_flows([anywhere], anywhere):
-            yield Piece(cube_of(flow.mirrored()), ANY, BEFORE_ALL, code="ET215")
     for network in _outside(options, family):
         yield Piece(cube_of(Selector(anywhere, network)), free, BEFORE_ALL)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..diagnostics import Collector, Diagnostic, DiscreetCollector, Severity, Span
 from ..secret import Secret
 from .capture import clean_lines
 from .connection import Configuration, Connection, Setting
@@ -63,7 +63,7 @@ def read_conf(
 
 class _Reader:
     def __init__(self, collector: Collector, include: Include | None) -> None:
-        self.collector = collector
+        self.collector = DiscreetCollector(collector)
         self.include = include
         self.sections: list[_Section] = []
         self.current: _Section | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..diagnostics import Collector, Diagnostic, DiscreetCollector, Severity, Span
 from ..net import Prefix, Selector
 from .association import Address
 from .automatic import eroutes_of
@@ -33,6 +33,7 @@ def reading_of_configuration(
 ) -> Reading:
     """Put the connections together.  ``local`` are addresses of this gateway, as far as known."""
     members = groups or {}
+    collector = DiscreetCollector(collector)
     reading = Reading(
         name,
         configuration=configuration,

@@ -8,6 +8,7 @@ that is not whole) is a doubt, and what it touches is neither ``into`` nor ``aro
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -147,13 +148,17 @@ def _unseen(sources: Iterable[Prefix], verdicts: Mapping[Prefix, str]) -> set[Pr
     """
     seen = {d for d, verdict in verdicts.items() if verdict == _ELSEWHERE and d.mask}
     masks = {d.mask for d in seen}
-    relayed = [d for d, verdict in verdicts.items() if verdict == _INTO]
+    # By address and then mask: what follows a prefix and begins inside it lies inside it.
+    inner = sorted(
+        (d.address, d.mask) for d, verdict in verdicts.items() if d in seen or verdict == _INTO
+    )
     left: set[Prefix] = set()
     for source in sources:
         family, address, mask = source
         if any(Prefix(family, address & m, m) in seen for m in masks if m & mask == m):
             continue
-        if not any(source.covers(d) for d in (*seen, *relayed)):
+        place = bisect_left(inner, (address, mask))
+        if place == len(inner) or not source.contains(inner[place][0]):
             left.add(source)
     return left
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..diagnostics import Collector, Diagnostic, DiscreetCollector, Severity, Span
 from .association import Association, Group
 from .capture import clean_lines
 from .command import parse_eroute_command
@@ -53,6 +53,7 @@ def looks_like_script(text: str) -> bool:
 
 def read_script(data: bytes, name: str, collector: Collector) -> Reading:
     """Play a script (or a transcript, whose prompts are taken away); nothing is raised."""
+    collector = DiscreetCollector(collector)
     lines = clean_lines(data, name, collector)
     if not (lines and _SHEBANG.match(lines[0])):
         lines = [_PROMPT.sub("", line) for line in lines]

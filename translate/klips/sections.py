@@ -135,6 +135,10 @@ def same_host(one: str, other: str) -> bool:
     return one.partition(".")[0].lower() == other.partition(".")[0].lower()
 
 
+LOOK: Final = "ipsec look"
+"""Name of the section that a head of ``ipsec look`` begins: a table of its own follows."""
+
+
 class Sectioner:
     """Goes through the lines of a text that are no eroutes; knows the section of each.
 
@@ -204,7 +208,7 @@ class Sectioner:
                 match = None
         if match is not None:
             self._host(match[1])
-            self._begin(Kind.ANY, "ipsec look")
+            self._begin(Kind.ANY, LOOK)
             return True
         if (match := _HOST_LINE.match(line)) is not None and self._date_and_barf(index + 1):
             self._host(match[1])

@@ -32,7 +32,7 @@ from .routes import (
     read_route,
     read_rule,
 )
-from .sections import NO_SECTION, Kind, Section, Sectioner
+from .sections import LOOK, NO_SECTION, Kind, Section, Sectioner
 from .spi import looks_like_association, read_association
 from .spigrp import looks_like_group, read_group
 from .stack import (
@@ -126,7 +126,7 @@ class _Rest:
         self.names: dict[int, str] = {section.place: section.host}
 
     def take(self, index: int) -> bool:
-        """Read the line at an index; whether another host begins there."""
+        """Read the line at an index; whether another host or another look begins there."""
         sectioner = self._sectioner
         before = sectioner.section
         heading = sectioner.heading(index)
@@ -138,7 +138,7 @@ class _Rest:
             if section.place != before.place:
                 self.places.append((index + 1, section.place))
                 return True
-            return False
+            return section.number != before.number and section.name == LOOK
         line = self._lines[index]
         if section.kind in (Kind.CONFIGURATION, Kind.LOG):
             return self.noise.take(index, secret=section.kind is Kind.CONFIGURATION)

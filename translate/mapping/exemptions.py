@@ -128,6 +128,11 @@ def _own_flows(
     ]
 
 
+def exempt_flows(source: Prefix, destination: Prefix) -> list[Selector]:
+    """IKE, ESP and AH between two networks, in the form in which KLIPS let its own pass."""
+    return _ike_flows(Selector(source, destination), source, destination)
+
+
 def _ike_flows(selector: Selector, source: Prefix, destination: Prefix) -> list[Selector]:
     """The exempt traffic from ``source`` to ``destination`` that the selector covers."""
     flows = []

@@ -21,14 +21,11 @@ from . import findings
 from .addresses import address_findings, with_addresses
 from .association_findings import association_findings
 from .associations import Carried, carry_associations
-from .collisions import places, without_collisions
-from .exemptions import discovery_shields, ike_shields, intersection, uncovered_shields
+from .collisions import without_collisions
+from .exemptions import discovery_shields, ike_shields, intersection
+from .extra_policies import bypass_flows, extra_policies
 from .masks import HOLES, around, prefix_count, without_holes
 from .model import (
-    ALLOW,
-    BLOCK,
-    FWD,
-    IN,
     OUT,
     POLICIES_PER_PLACE,
     Kind,
@@ -100,7 +97,7 @@ class Translation:
     @property
     def bypassed(self) -> tuple[Policy, ...]:
         """The policies for what never went into ipsecN, before those of all eroutes."""
-        return self.extra[: len(_bypass_flows(self.options))]
+        return self.extra[: len(bypass_flows(self.options))]
 
     @property
     def uncovered(self) -> tuple[Policy, ...]:
@@ -108,7 +105,7 @@ class Translation:
 
         Installed last, although they are wide: what stops everything must not stand alone.
         """
-        return self.extra[len(_bypass_flows(self.options)) :]
+        return self.extra[len(bypass_flows(self.options)) :]
 
     def in_install_order(self, direction: str = OUT) -> list[Outcome]:
         """Outcomes with the widest prefixes first, as their policies of a direction have them.
@@ -165,7 +162,7 @@ def translate(
     places = [0] * len(drafts)
     for place, position in enumerate(precedence.order):
         places[position] = place
-    first = options.priority_base + len(_bypass_flows(options)) + POLICIES_PER_PLACE
+    first = options.priority_base + len(bypass_flows(options)) + POLICIES_PER_PLACE
     before = [
         mapper.finish(
             host.eroutes[position],
@@ -192,9 +189,10 @@ def translate(
             zip(host.eroutes, drafts, places, strict=True)
         )
     ]
-    bypass = _bypass_flows(options)
+    bypass = bypass_flows(options)
+    taken = [(direction, selector) for direction, selector, _ in bypass]
     numbers = range(len(outcomes), len(outcomes) + len(before))
-    carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], bypass)
+    carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], taken)
     outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]
     behind = len(options.routed) + len(options.blocked)
     last = first + POLICIES_PER_PLACE * (len(outcomes) + behind)
@@ -212,7 +210,7 @@ def translate(
         host,
         options,
         tuple(outcomes),
-        tuple(_extra_policies(options, [*before, *outcomes], last)),
+        tuple(extra_policies(options, bypass, [*before, *outcomes], last)),
         tuple(_firewall(outcomes, before, precedence, options)) if options.reject_rule else (),
         tuple(found),
         tuple(precedence.disputes),
@@ -498,48 +496,6 @@ def _doubtful_passes(
             if treatments[stronger].weight == Weight.PASS and place[stronger] < place[position]:
                 refused.add(stronger)
     return refused
-
-
-def _bypass_flows(options: Options) -> list[tuple[str, Selector]]:
-    """What passes before all eroutes: these networks were never routed into ipsecN.
-
-    Nothing is said of what is forwarded *to* them: it may come out of a tunnel, and a policy
-    without templates would drop it then (__xfrm_policy_check, secpath_has_nontransport).
-    """
-    flows: dict[tuple[str, Selector], None] = {}
-    for network in options.bypass:
-        anywhere = Prefix(network.family, 0, 0)
-        flows[OUT, Selector(anywhere, network)] = None
-        flows[IN, Selector(network, anywhere)] = None
-        flows[FWD, Selector(network, anywhere)] = None
-    return list(flows)
-
-
-def _extra_policies(options: Options, outcomes: Sequence[Outcome], last: int) -> Iterator[Policy]:
-    """The policies before all eroutes, and those behind them for what no eroute covers."""
-    bypass = _bypass_flows(options)
-    for place, (direction, selector) in enumerate(bypass):
-        yield Policy(direction, selector, options.priority_base + place, ALLOW)
-    networks = dict.fromkeys((*options.routed, *options.blocked))
-    if not networks:
-        return
-    taken = {place for outcome in outcomes for place in places(outcome)} | set(bypass)
-    start = last - POLICIES_PER_PLACE * (len(options.routed) + len(options.blocked))
-    for spared in options.spared:
-        if (OUT, spared) not in taken:
-            taken.add((OUT, spared))
-            yield Policy(OUT, spared, start, ALLOW)
-    for number, network in enumerate(networks):
-        priority = start + POLICIES_PER_PLACE * (number + 1)
-        selector = Selector(Prefix(network.family, 0, 0), network)
-        # No eroute at all: KLIPS let the host's own IKE, ESP and AH pass, and dropped the rest.
-        for direction, flow, action in uncovered_shields(selector, options.local):
-            if (direction, flow) not in taken:
-                taken.add((direction, flow))
-                yield Policy(direction, flow, priority - 1, action)
-        if (OUT, selector) not in taken:
-            taken.add((OUT, selector))
-            yield Policy(OUT, selector, priority, BLOCK)
 
 
 def _firewall(
