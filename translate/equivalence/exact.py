@@ -34,11 +34,14 @@ from .xfrm_side import XfrmSide
 PAIRS: Final = 1_000
 """Crossing pairs that are looked at; a table with more of them is left to the safer eroutes."""
 
-_STEPS: Final = 300
+_STEPS: Final = 200
 """Steps to find out whether all of a selector is one eroute's."""
 
-_QUESTIONS: Final = 3_000
+_QUESTIONS: Final = 800
 """Such questions before the pairs that are left are taken for too dear."""
+
+_ROUNDS: Final = 6
+"""How often pairs that take too many are left out before none gets exceptions."""
 
 Pair = frozenset[int]
 
@@ -55,7 +58,9 @@ def translate_exactly(host: KlipsHost, options: Options) -> Translation:
         return plain
     needed: dict[Pair, int] = {}
     swapped: frozenset[Pair] = frozenset()
-    while settled:
+    for _ in range(_ROUNDS):
+        if not settled:
+            break
         trial = _Trial(host, options, settled, swapped)
         costs = trial.costs()
         dear = _too_dear(costs, options.exception_limit)
