@@ -36,9 +36,9 @@ TABLES: Final = 700
 PACKETS: Final = 150
 """Of each table: 105 000 in all."""
 
-PROVED: Final = 200
+PROVED: Final = 260
 SAMPLED: Final = 60
-COMPARED: Final = 60
+COMPARED: Final = 120
 
 
 def taken(regions: Regions, point: int) -> set[int]:

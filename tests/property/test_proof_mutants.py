@@ -25,7 +25,7 @@ from eroute_translate.xfrm.model import Policy
 
 from .tables import LOCAL, host
 
-RULESETS: Final = {4: 12, 6: 3}
+RULESETS: Final = {4: 15, 6: 5}
 MUTANTS: Final = 25
 """Of each proved Ruleset."""
 

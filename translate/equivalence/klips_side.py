@@ -111,6 +111,10 @@ class KlipsSide:
         if not regions.is_loose(row):
             yield box, [leaf, *known, *regions.tried_before(row, box)]
 
+    def portless(self, _piece: int, _box: Cube, /) -> Iterator[Cube]:
+        """See :class:`.sides.Side`; a row with ports is never taken for them."""
+        return iter(())
+
     def fates(self, point: int) -> list[Fate]:
         """See :class:`.sides.Side`."""
         return [self.pieces[number].fate for number in self.taking(point)]

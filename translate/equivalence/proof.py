@@ -151,6 +151,8 @@ def _search(
     except SearchGaveUp:
         pass
     for part, done in _by_protocol(box):
+        if done:
+            done = (*done, *left.portless(number, part), *right.portless(other, part))
         point = _search_known(left, right, number, other, part, why_not, done, STEPS)
         if point is not None:
             return point

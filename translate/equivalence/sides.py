@@ -54,5 +54,8 @@ class Side(Protocol):
         Parts that the cubes of others hold already may be left out of it.
         """
 
+    def portless(self, piece: int, box: Cube, /) -> Iterator[Cube]:
+        """What else is known to stand against a piece for protocols without ports."""
+
     def fates(self, point: int) -> list[Fate]:
         """What becomes of one packet; several where nobody can tell."""

@@ -71,6 +71,10 @@ class XfrmSide:
         """See :class:`.sides.Side`."""
         yield box, list(self.regions.before(piece, box))
 
+    def portless(self, piece: int, box: Cube, /) -> Iterator[Cube]:
+        """See :class:`.sides.Side`."""
+        return self.regions.before_portless(piece, box)
+
     def fates(self, point: int) -> list[Fate]:
         """See :class:`.sides.Side`."""
         return [self.pieces[self.regions.first(point)].fate]
@@ -137,6 +141,12 @@ class ForwardedInClear:
         for part, taken in self._forward.cases(first, box):
             for inner, more in self._out.cases(second, part):
                 yield inner, taken + more
+
+    def portless(self, piece: int, box: Cube, /) -> Iterator[Cube]:
+        """See :class:`.sides.Side`."""
+        first, second = self._pairs[piece]
+        yield from self._forward.portless(first, box)
+        yield from self._out.portless(second, box)
 
     def fates(self, _point: int) -> list[Fate]:
         """See :class:`.sides.Side`."""

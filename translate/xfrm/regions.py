@@ -84,13 +84,27 @@ class PolicyRegions:
     def before(self, rank: int, box: Cube) -> Iterator[Cube]:
         """The selectors of entries that take packets of a box from this one.
 
-        Those with ports are left out unless the box is of one protocol that has them.
+        Those with ports are left out unless the box is of one protocol.  The cubes are good for
+        packets of the box alone: ports that its protocol has not are taken out of them.
         """
-        exact = box[1] & PROTOCOL == PROTOCOL and _reads_ports(box[0])
+        fixed = box[1] & PROTOCOL == PROTOCOL
+        blind = _blind(box[0] >> PROTOCOL_SHIFT & 0xFF)
         cubes = self.index.cubes
         for other in self.index.touching(box):
-            if other < rank and (exact or not cubes[other][1] & PORTS):
-                yield cubes[other]
+            value, mask = cubes[other]
+            if other < rank and (not mask & PORTS or (fixed and not value & blind)):
+                yield (value, mask & ~blind) if fixed else (value, mask)
+
+    def before_portless(self, rank: int, box: Cube) -> Iterator[Cube]:
+        """Selectors with ports that take packets of protocols without them from this entry.
+
+        Such packets have the ports 0.  The cubes say nothing of protocols that have ports.
+        """
+        cubes = self.index.cubes
+        for other in self.index.touching(box):
+            value, mask = cubes[other]
+            if other < rank and mask & PORTS and not value & PORTS:
+                yield value, mask & ~PORTS
 
     def first(self, point: int) -> int:
         """The entry that is taken for a packet."""
@@ -192,14 +206,16 @@ def _reads_ports(point: int) -> bool:
     return (point >> PROTOCOL_SHIFT & 0xFF) in PORT_PROTOCOLS
 
 
+def _blind(protocol: int) -> int:
+    """The bits of the ports that the kernel takes for 0 with a protocol."""
+    if protocol in PORT_PROTOCOLS:
+        return 0
+    return 0xFFFF if protocol == IPPROTO_MH else PORTS
+
+
 def _seen(point: int) -> int:
     """The point as the kernel has it: what a protocol has no ports for is 0."""
-    protocol = point >> PROTOCOL_SHIFT & 0xFF
-    if protocol in PORT_PROTOCOLS:
-        return point
-    if protocol == IPPROTO_MH:
-        return point & ~0xFFFF
-    return point & ~PORTS
+    return point & ~_blind(point >> PROTOCOL_SHIFT & 0xFF)
 
 
 def _as_seen(cube: Cube, point: int) -> Cube:
@@ -207,7 +223,5 @@ def _as_seen(cube: Cube, point: int) -> Cube:
     value, mask = cube
     if not mask & PORTS:
         return cube
-    protocol = point >> PROTOCOL_SHIFT & 0xFF
-    blind = 0 if protocol in PORT_PROTOCOLS else 0xFFFF if protocol == IPPROTO_MH else PORTS
-    mask = mask & ~blind | PROTOCOL
+    mask = mask & ~_blind(point >> PROTOCOL_SHIFT & 0xFF) | PROTOCOL
     return (value & ~PROTOCOL | point & PROTOCOL) & mask, mask
