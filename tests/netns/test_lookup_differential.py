@@ -377,7 +377,8 @@ def run_crossing(near: int, far: int, mac: bytes) -> Counter[str]:
             for _ in range(CROSSING_PROBES):
                 family = rng.choice((4, 6))
                 sent = packet(rng, family, (17, 17, 6, 136, 50, 89, 47, ICMP[family]))
-                kernel.replace_all(policies, bytes((1, 1, 2) if default == "block" else (2, 2, 2)))
+                defaults = bytes((1, 1, 2) if default == "block" else (2, 2, 2))
+                kernel.replace_all(policies, defaults)
                 frame = mac + bytes(6) + (b"\x08\0" if family == 4 else b"\x86\xdd") + octets(sent)
                 wire.send(frame)
                 directions = ["in"] if sent.destination in FAR[family][:2] else ["fwd", "out"]
@@ -391,6 +392,13 @@ def run_crossing(near: int, far: int, mac: bytes) -> Counter[str]:
                         # Without a state the kernel asks before it notes the time of use.
                         wanted = {outcome(decision, "allow")[1]}
                     given = kernel.await_used(direction, wanted, ignored, asked=asks)
+                    if given != wanted:
+                        # Multicast reports of the kernel itself may have met a policy meanwhile.
+                        counts["tried twice"] += 1
+                        kernel.forget_states()
+                        kernel.replace_all(policies, defaults)
+                        wire.send(frame)
+                        given = kernel.await_used(direction, wanted, ignored, asked=asks)
                     counts[direction] += 1
                     counts["policies used"] += len(given)
                     counts["mismatches"] += wanted != given
@@ -434,3 +442,4 @@ def test_packets_that_come_in_or_go_through(
     assert counts["mismatches"] == 0
     assert min(counts[kind] for kind in ("in", "fwd", "out")) > CROSSING_SETS / 2
     assert counts["policies used"] > CROSSING_SETS
+    assert counts["tried twice"] < CROSSING_SETS / 50

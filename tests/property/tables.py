@@ -158,11 +158,11 @@ class Promise:
     def fates(self, sent: Packet, direction: str) -> list[Fate]:
         """All that may be promised; ``sent`` is the packet as it is."""
         turned = sent if direction == "out" else mirrored(sent)
+        if direction == "fwd" and not self.local and is_exempt(sent, None):
+            return [ANY]
         if any(network.contains(turned.destination) for network in self.options.bypass):
             return [CLEAR]
         own = not self.local or turned.source in self.local
-        if direction == "fwd" and not self.local and is_exempt(sent, None):
-            return [ANY]
         if self._never_routed(turned):
             return [CLEAR]
         rows = self.rows(turned)
