@@ -33,13 +33,18 @@ if TYPE_CHECKING:
 
 
 class Target(StrEnum):
-    """What ``--to`` takes; each has a template of its own."""
+    """What ``--to`` takes; each has a template of its own.
+
+    The last two are key daemons: :mod:`.daemon_text` prints them.
+    """
 
     IP_XFRM = "ip-xfrm"
     IP_BATCH = "ip-batch"
     MAST = "mast"
     NFTABLES = "nftables"
     JSON = "json"
+    SWANCTL = "swanctl"
+    LIBRESWAN = "libreswan"
 
 
 TEMPLATE_OF: Final = {
@@ -48,6 +53,8 @@ TEMPLATE_OF: Final = {
     Target.MAST: "mast.sh.j2",
     Target.NFTABLES: "nftables.nft.j2",
     Target.JSON: "ruleset.json.j2",
+    Target.SWANCTL: "swanctl.conf.j2",
+    Target.LIBRESWAN: "ipsec.conf.j2",
 }
 
 NEVER_PARTIAL: Final = ("ET305", "ET306")
@@ -161,6 +168,11 @@ def render(page: Page, target: Target) -> Iterator[str]:
     return _in_blocks(template, context)
 
 
+def render_template(name: str, context: dict[str, object]) -> Iterator[str]:
+    """Print the values of a context through one of our templates, in pieces of some size."""
+    return _in_blocks(_environment().get_template(name), context)
+
+
 def render_command(page: Page, *, removing: bool) -> Iterator[str]:
     """Print the bare commands for one eroute: those that install it, or those that remove it.
 
@@ -271,7 +283,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
-    from . import firewall
+    from . import daemon_text, firewall
 
     return {
         "ip_xfrm": policy_arguments,
@@ -294,6 +306,9 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "nft_reject": firewall.nft_reject,
         "rule_comment": firewall.rule_comment,
         "mast_rules": firewall.mast_rules,
+        "format_counts": daemon_text.format_counts,
+        "swanctl": daemon_text.swanctl_value,
+        "ipsec_conf": daemon_text.ipsec_conf_value,
     }
 
 

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..daemon_text import DAEMON_OF
 from ..diagnostics import Diagnostic, Severity
 from ..equivalence.exact import translate_exactly
 from ..mapping.translation import Translation
 from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
+from .daemons import convert_for_daemon
 from .options import build_parser, mapping_options
 from .sources import read_host
 from .terminal import show, write_output
@@ -64,6 +66,8 @@ def _verb(arguments: argparse.Namespace) -> int:
 
 def _convert(arguments: argparse.Namespace) -> int:
     host, collector, names, complete = read_host(arguments)
+    if Target(arguments.to) in DAEMON_OF and not arguments.template:
+        return convert_for_daemon(arguments, host, collector, names, complete)
     if not host.rows:
         _show(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
