@@ -64,6 +64,18 @@ class DaemonPage:
         return [c for c in self.configuration.connections if c.lines]
 
     @property
+    def groups(self) -> list[list[DaemonConnection]]:
+        """Those of :attr:`shown` that differ in their children alone, together.
+
+        A daemon that answers looks for a child only in the connection that the peer's address and
+        identity had led it to (charon, IKEv1).
+        """
+        found: dict[object, list[DaemonConnection]] = {}
+        for connection in self.shown:
+            found.setdefault((connection.lines, connection.sections), []).append(connection)
+        return list(found.values())
+
+    @property
     def refused(self) -> list[DaemonConnection]:
         """Those that are not carried."""
         return [c for c in self.configuration.connections if c.kind == Kind.REFUSED.value]
@@ -76,6 +88,7 @@ class DaemonPage:
             "counts": self.configuration.counts,
             "setup": self.configuration.setup,
             "connections": self.shown,
+            "groups": self.groups,
             "refused": self.refused,
             "secrets": self.configuration.secrets,
             "general": [d for d in self.findings if not _belongs(d, self.configuration)],

@@ -250,7 +250,7 @@ def wanted_of(
     return Wanted(
         kind,
         sides,
-        _start(connection, draft),
+        "trap" if is_manual(connection) else _start(connection, draft),
         _version(connection, daemon, draft),
         _authentication(connection, draft),
         ike,
@@ -575,7 +575,9 @@ def shown_of(
                 hint="give ipsec.conf too, or write the connection for these networks",
             )
             kind = "drop"
-        return Shown(Wanted(kind, None, "trap"), selector, None, None)
+        return Shown(
+            Wanted(kind, None, "trap"), selector, _here(selector.family, host, options), None
+        )
     members = [a for a in host.associations if a.said in eroute.saids]
     return _protected(eroute, members, host, options, daemon, draft)
 
@@ -618,13 +620,18 @@ def _protected(
         )
     protocol = "esp" if SA_ESP in protocols else "ah"
     used = proposals_of(a for a in members if a.said.protocol in (SA_ESP, SA_AH))
-    draft.note("ET263", "it stands in the table, and no connection of ipsec.conf says more")
+    draft.note(
+        "ET263",
+        "no connection of ipsec.conf says more than its eroute: the IKE version is the daemon's"
+        " default",
+    )
     authentication = draft.fill_in("how to authenticate", "for the tables do not tell it")
+    draft.missing.append("the identities, the IKE version")
     wanted = Wanted(
         kind,
         None,
         "trap",
-        1,
+        0,
         authentication,
         None,
         judged(used, protocol, draft, daemon, eroute.span) if used else None,
@@ -636,10 +643,12 @@ def _protected(
 
 
 def _near_end(said: Said, host: KlipsHost, options: Options) -> Address | None:
-    source = host.source_of(said)
-    if source is not None:
-        return source
-    ours = [a for a in local_addresses(host, options) if a[0] == said.family]
+    return host.source_of(said) or _here(said.family, host, options)
+
+
+def _here(family: int, host: KlipsHost, options: Options) -> Address | None:
+    """The one address of this gateway, ``None`` where there are several or none."""
+    ours = [address for address in local_addresses(host, options) if address[0] == family]
     return ours[0] if len(ours) == 1 else None
 
 

@@ -236,6 +236,4 @@ def _shown(making: _Making, eroute: Eroute, number: int) -> None:
         parts = (to_libreswan.lines_of_shown(shown, draft), [], [])
     else:
         parts = to_swanctl.parts_of_shown(shown, draft)
-    if draft.kind != Kind.REFUSED.value and not shown.wanted.is_shunt:
-        making.old_ike = True
     _finish(making, draft, parts)

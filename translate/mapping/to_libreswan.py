@@ -8,6 +8,7 @@ from typing import Final
 from ..klips.connection import Connection
 from ..net import Selector
 from .daemon import (
+    FILL_IN,
     Draft,
     Line,
     Shown,
@@ -46,7 +47,7 @@ def lines_of(
     lines = [
         *_sides(connection, draft),
         Line("type", wanted.kind),
-        Line("authby", {"psk": "secret", "rsa": "rsasig"}.get(wanted.authentication, "FILL-IN")),
+        Line("authby", {"psk": "secret", "rsa": "rsasig"}.get(wanted.authentication, FILL_IN)),
         *_keys(connection, wanted, draft),
         *_negotiated(wanted),
         *_times(connection, draft),
@@ -54,7 +55,7 @@ def lines_of(
         *same_lines(connection, draft, Daemon.LIBRESWAN),
     ]
     auto = connection.value("auto", "ignore")
-    ignored = auto in ("ignore", "manual")
+    ignored = auto in ("ignore", "manual") and wanted.start == "none"
     lines.append(Line("auto", "ignore" if ignored else _AUTOS[wanted.start]))
     return lines
 
@@ -64,12 +65,13 @@ def lines_of_shown(shown: Shown, draft: Draft) -> list[Line]:
     selector = shown.selector
     left = address_text(shown.ours) if shown.ours else "%defaultroute"
     peer = address_text(shown.peer) if shown.peer else _nobody(selector.family)
-    lines = [
-        Line("left", left),
-        Line("leftsubnet", prefix_text(selector.source)),
-        Line("right", peer),
-        Line("rightsubnet", prefix_text(selector.destination)),
-    ]
+    lines = [Line("left", left), Line("right", peer)]
+    # Transport mode is between the hosts themselves, and takes no networks.
+    if shown.wanted.kind != "transport":
+        lines += [
+            Line("leftsubnet", prefix_text(selector.source)),
+            Line("rightsubnet", prefix_text(selector.destination)),
+        ]
     if selector.protocol:
         lines += [
             Line("leftprotoport", _protoport(selector.protocol, selector.source_port)),
@@ -81,7 +83,9 @@ def lines_of_shown(shown: Shown, draft: Draft) -> list[Line]:
         *lines,
         Line("type", shown.wanted.kind),
         Line("authby", shown.wanted.authentication),
-        *_negotiated(shown.wanted),
+        Line("leftid", f"@{FILL_IN}"),
+        Line("rightid", f"@{FILL_IN}"),
+        *_phase2(shown.wanted),
         Line("compress", "yes" if shown.wanted.compress else "no"),
         Line("auto", "ondemand"),
     ]
@@ -163,20 +167,24 @@ def _keys(connection: Connection, wanted: Wanted, draft: Draft) -> Iterator[Line
 
 def _proposals(proposals: tuple[Proposal, ...], group: str) -> str:
     """The list; for the child the one group of perfect forward secrecy behind each proposal."""
-    return ",".join(spell(p._replace(group=group) if group else p) for p in proposals) or "FILL-IN"
+    return ",".join(spell(p._replace(group=group) if group else p) for p in proposals) or FILL_IN
 
 
 def _negotiated(wanted: Wanted) -> Iterator[Line]:
     yield Line("ikev2", "yes" if wanted.version == 2 else "no")
     if wanted.ike is not None:
         yield Line("ike", _proposals(wanted.ike, ""))
+    yield from _phase2(wanted)
+    yield Line("pfs", "yes" if wanted.pfs else "no")
+
+
+def _phase2(wanted: Wanted) -> Iterator[Line]:
     if wanted.protocol == "ah":
         yield Line("phase2", "ah")
     if wanted.esp is not None:
         group = wanted.group if wanted.pfs else ""
         plain = tuple(p._replace(group="") for p in wanted.esp)
         yield Line("phase2alg" if wanted.protocol == "ah" else "esp", _proposals(plain, group))
-    yield Line("pfs", "yes" if wanted.pfs else "no")
 
 
 def _times(connection: Connection, draft: Draft) -> Iterator[Line]:

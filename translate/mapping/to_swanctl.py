@@ -79,14 +79,10 @@ def parts_of_shown(shown: Shown, draft: Draft) -> Parts:
     if wanted.is_shunt or shown.peer is None:
         return [_NOBODY], [], _children(draft.name, [_shunt(selector, wanted, draft)])
     peer = address_text(shown.peer)
-    lines = [Line("version", "1")]
-    if shown.ours:
-        lines.append(Line("local_addrs", address_text(shown.ours)))
+    lines = [Line("local_addrs", address_text(shown.ours))] if shown.ours else []
     lines.append(Line("remote_addrs", peer))
-    sides = [
-        Section("local", (Line("auth", wanted.authentication),)),
-        Section("remote", (Line("auth", wanted.authentication), Line("id", peer))),
-    ]
+    unknown = (Line("auth", wanted.authentication), Line("id", FILL_IN))
+    sides = [Section("local", unknown), Section("remote", unknown)]
     child = [
         Line("local_ts", _ts(selector, near=True)),
         Line("remote_ts", _ts(selector, near=False)),
