@@ -576,7 +576,7 @@ def shown_of(
             )
             kind = "drop"
         return Shown(
-            Wanted(kind, None, "trap"), selector, _here(selector.family, host, options), None
+            Wanted(kind, None, "trap"), selector, here(selector.family, host, options), None
         )
     members = [a for a in host.associations if a.said in eroute.saids]
     return _protected(eroute, members, host, options, daemon, draft)
@@ -643,10 +643,10 @@ def _protected(
 
 
 def _near_end(said: Said, host: KlipsHost, options: Options) -> Address | None:
-    return host.source_of(said) or _here(said.family, host, options)
+    return host.source_of(said) or here(said.family, host, options)
 
 
-def _here(family: int, host: KlipsHost, options: Options) -> Address | None:
+def here(family: int, host: KlipsHost, options: Options) -> Address | None:
     """The one address of this gateway, ``None`` where there are several or none."""
     ours = [address for address in local_addresses(host, options) if address[0] == family]
     return ours[0] if len(ours) == 1 else None

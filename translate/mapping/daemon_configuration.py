@@ -12,7 +12,7 @@ from ..klips.connection import Connection
 from ..klips.eroute import Eroute
 from ..klips.host import KlipsHost
 from ..klips.sides import Sides
-from ..net import Selector
+from ..net import IPPROTO_TCP, IPPROTO_UDP, Selector
 from . import to_libreswan, to_swanctl
 from .algorithms import IcvLength, icv_of_version
 from .daemon import (
@@ -24,6 +24,7 @@ from .daemon import (
     Wanted,
     connections_of,
     eroutes_left,
+    here,
     local_addresses,
     setup_lines,
     shown_of,
@@ -79,7 +80,19 @@ def configure(
         _configured(making, connection)
     spans = {connection.span for connection in connections_of(host)}
     for number, eroute in enumerate(eroutes_left(host, making.accounted, spans), 1):
-        _shown(making, eroute, number)
+        parts = _by_protocol(eroute)
+        for part in parts:
+            _shown(making, part, number)
+        if not parts:
+            making.findings.append(
+                Diagnostic(
+                    "ET304",
+                    Severity.NOTE,
+                    "KLIPS compared ports of TCP and UDP alone: no packet reached this eroute, and"
+                    " it is left out",
+                    eroute.span,
+                )
+            )
     if daemon is Daemon.LIBRESWAN and making.old_ike:
         lines.append(Line("ikev1-policy", "accept"))
     making.findings.extend(_order(making.connections))
@@ -170,7 +183,8 @@ def _drop(making: _Making, draft: Draft, selectors: list[Selector]) -> to_swanct
     """Shunts that drop all of these; a connection of libreswan takes lists of networks."""
     if not selectors:
         return [], [], []
-    shown = [Shown(Wanted("drop", None, "trap"), selector, None, None) for selector in selectors]
+    ours = here(selectors[0].family, making.host, making.options)
+    shown = [Shown(Wanted("drop", None, "trap"), selector, ours, None) for selector in selectors]
     if making.daemon is Daemon.LIBRESWAN:
         lines = to_libreswan.lines_of_shown(shown[0], draft)
         if len(selectors) > 1:
@@ -220,6 +234,19 @@ def _short_icv(making: _Making, connection: Connection, wanted: Wanted, draft: D
 
 
 # -- eroutes
+
+
+def _by_protocol(eroute: Eroute) -> list[Eroute]:
+    """KLIPS compared ports of TCP and UDP alone: one without a protocol was for both of them."""
+    selector = eroute.selector
+    if not (selector.source_port or selector.destination_port):
+        return [eroute]
+    if selector.protocol:
+        return [eroute] if selector.protocol in (IPPROTO_TCP, IPPROTO_UDP) else []
+    return [
+        eroute._replace(selector=selector._replace(protocol=protocol))
+        for protocol in (IPPROTO_TCP, IPPROTO_UDP)
+    ]
 
 
 def _shown(making: _Making, eroute: Eroute, number: int) -> None:

@@ -97,7 +97,7 @@ def several(line: Line, selectors: Sequence[Selector]) -> Line:
         return line
     near = line.name == "leftsubnet"
     networks = dict.fromkeys(prefix_text(s.source if near else s.destination) for s in selectors)
-    return Line(f"{line.name}s", "{" + " ".join(networks) + "}")
+    return Line(f"{line.name}s", ",".join(networks))
 
 
 def _nobody(family: int) -> str:
@@ -105,7 +105,8 @@ def _nobody(family: int) -> str:
 
 
 def _protoport(protocol: int, port: int) -> str:
-    return f"{protocol}/{port or '%any'}" if port else str(protocol)
+    """``17/1701``; 0 is every port, where ``%any`` would be any one of them."""
+    return f"{protocol}/{port}"
 
 
 def _shunt(wanted: Wanted, draft: Draft) -> Iterator[Line]:
@@ -123,8 +124,14 @@ def _shunt(wanted: Wanted, draft: Draft) -> Iterator[Line]:
 def _sides(connection: Connection, draft: Draft) -> Iterator[Line]:
     for side in ("left", "right"):
         for name in (side, f"{side}id", f"{side}subnet", f"{side}subnets", f"{side}protoport"):
-            if connection.value(name):
-                yield Line(name, value_of(connection, name, draft))
+            value = value_of(connection, name, draft) if connection.value(name) else ""
+            if name == f"{side}subnets":
+                # Within quotes pluto takes the braces for a part of the first network.
+                value = ",".join(value.strip("{} ").replace(",", " ").split())
+            if name == f"{side}protoport" and value.isdecimal():
+                value += "/0"
+            if value:
+                yield Line(name, value)
         hop = connection.settings.get(f"{side}nexthop")
         if hop is None or not hop.value:
             continue

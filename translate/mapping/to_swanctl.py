@@ -229,10 +229,13 @@ def _side(
     identity = value_of(connection, name, draft)
     if identity in ("%myid", "%fromcert"):
         identity = draft.fill_in(f"{name}=", f"for {identity} stands for something else")
-    if not identity and not ours:
+    by_certificate = wanted.authentication == "rsa" and connection.value(f"{side.name}cert")
+    if by_certificate and not identity:
+        pass  # the subject of the certificate, then and now
+    elif not identity and not ours:
         # strongSwan takes any identity when none is named; the old daemon took the address.
         identity = "%any" if side.address is None else address_text(side.address)
-    if not identity and side.address is not None:
+    elif not identity and side.address is not None:
         identity = address_text(side.address)
     if identity:
         yield Line("id", identity)
@@ -275,9 +278,7 @@ def _child_proposals(wanted: Wanted, draft: Draft) -> Iterator[Line]:
     if found is None:
         yield Line(
             name,
-            draft.fill_in(
-                name, "and the daemon's own list has no perfect forward secrecy, which was on"
-            ),
+            draft.fill_in(name, "and the daemon's own list has no perfect forward secrecy"),
         )
         return
     if not found:
