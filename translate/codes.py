@@ -123,6 +123,10 @@ TITLES: Final = {
     "ET262": "the daemon orders its policies by itself",
     "ET263": "an eroute that no connection of ipsec.conf accounts for",
     "ET264": "keyed by hand, where a daemon negotiates",
+    "ET265": "an interface in the place of ipsecN",
+    "ET266": "an eroute that an interface cannot carry",
+    "ET267": "routes into an interface, or around it",
+    "ET268": "keys go where others may read them",
     # 3xx: precedence
     "ET301": "two eroutes cross, and the dump does not tell which one won",
     "ET302": "two eroutes cross, and no order of priorities gives what KLIPS did",

@@ -94,6 +94,13 @@ def _kernel(arguments: argparse.Namespace) -> Channel:
 
 def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
     """The translation of the input, or ``None`` and the exit code that says why not."""
+    if arguments.interface != "none":
+        print(
+            f"eroute-translate {arguments.verb}: links and routes are not made here, so that"
+            " --interface xfrm is refused: `convert --interface xfrm` prints a script for it",
+            file=sys.stderr,
+        )
+        return None, EXIT_USAGE
     host, collector, _, complete = read_host(arguments)
     if not host.rows:
         _show(arguments, collector.items)

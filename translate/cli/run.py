@@ -12,14 +12,25 @@ from pathlib import Path
 from ..daemon_text import DAEMON_OF
 from ..diagnostics import Diagnostic, Severity
 from ..equivalence.exact import translate_exactly
+from ..mapping.interfaces import with_interfaces
 from ..mapping.translation import Translation
 from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
-from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
+from . import (
+    EXIT_DIFFERENT,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_NOTHING,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+)
 from .daemons import convert_for_daemon
 from .options import build_parser, mapping_options
 from .sources import read_host
 from .terminal import show, write_output
+
+WITH_LINKS = (Target.IP_XFRM, Target.IP_BATCH, Target.JSON)
+"""The targets that can make links and routes beside the policies."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -65,6 +76,13 @@ def _verb(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    if arguments.interface == "xfrm" and arguments.to not in WITH_LINKS:
+        print(
+            f"eroute-translate convert: --to {arguments.to} has no place for links and routes;"
+            f" --interface xfrm goes with {', '.join(WITH_LINKS)}",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     host, collector, names, complete = read_host(arguments)
     if Target(arguments.to) in DAEMON_OF and not arguments.template:
         return convert_for_daemon(arguments, host, collector, names, complete)
@@ -72,6 +90,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         _show(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
     translation = translate_exactly(host, mapping_options(arguments))
+    if arguments.interface == "xfrm":
+        translation = with_interfaces(translation, arguments.attach)
     page = Page(
         translation,
         tuple(names),

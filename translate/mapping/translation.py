@@ -22,6 +22,7 @@ from .association_findings import association_findings
 from .associations import Carried, carry_associations
 from .collisions import places, without_collisions
 from .exemptions import discovery_shields, ike_shields, intersection, uncovered_shields
+from .links import Interfaces
 from .masks import HOLES, around, prefix_count, without_holes
 from .model import (
     ALLOW,
@@ -52,7 +53,8 @@ class Translation:
     ``outcomes`` stand in the order of the input.  ``extra`` are policies that come from options,
     not from eroutes.  ``firewall`` are the rules beside the policies, in their order.  ``states``
     are the associations and what became of each.  ``exceptions`` are parts of eroutes that stand
-    before all others, for what no order of priorities gives.
+    before all others, for what no order of priorities gives.  ``interfaces`` are links and routes
+    of ``--interface xfrm``.
     """
 
     host: KlipsHost
@@ -65,6 +67,7 @@ class Translation:
     last_priority: int
     states: tuple[Carried, ...] = ()
     exceptions: tuple[Outcome, ...] = ()
+    interfaces: Interfaces | None = None
 
     @property
     def band(self) -> tuple[int, int]:
@@ -351,7 +354,7 @@ class _Mapper:
                 shields = tuple(dict.fromkeys(chain.from_iterable(parts)))
         return _new(
             Outcome,
-            (eroute, treatment, selectors, reqid, shields, priority, reason, (), exception),
+            (eroute, treatment, selectors, reqid, shields, priority, reason, (), exception, 0),
         )
 
     def _shields(
