@@ -13,6 +13,7 @@ from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..klips.command import Action, ErouteCommand, Word, parse_eroute_command
 from ..klips.eroute import Eroute
 from ..klips.host import KlipsHost
+from ..klips.key import without_keys
 from ..klips.lookup import KEY_BITS, row_of
 from ..klips.said import SA_INT, SHUNTS
 from ..mapping.model import POLICIES_PER_PLACE, Options
@@ -168,8 +169,12 @@ def _inbound(arguments: argparse.Namespace, command: ErouteCommand, collector: C
 
 
 def _show(arguments: argparse.Namespace, items: Sequence[Diagnostic]) -> None:
+    # A command line may hold a key, if it was one of ipsec spi.
     show(
-        items,
+        [
+            replace(item, message=without_keys(item.message), excerpt=without_keys(item.excerpt))
+            for item in items
+        ],
         machine=arguments.format == "json",
         quiet=arguments.quiet,
         verbose=arguments.verbose,

@@ -27,7 +27,7 @@ from . import (
 from .daemons import convert_for_daemon
 from .options import build_parser, mapping_options
 from .sources import read_host
-from .terminal import show, write_output
+from .terminal import exposed, show, write_output
 
 WITH_LINKS = (Target.IP_XFRM, Target.IP_BATCH, Target.JSON)
 """The targets that can make links and routes beside the policies."""
@@ -103,12 +103,33 @@ def _convert(arguments: argparse.Namespace) -> int:
         pieces = render_user_template(page, Path(arguments.template))
     else:
         pieces = render(page, Target(arguments.to))
+    warnings = _exposed_keys(arguments, page)
     write_output(pieces, arguments.output)
-    _show(arguments, page.findings)
+    _show(arguments, (*page.findings, *warnings))
     if arguments.format == "text":
         for line in (*read_summary(host), summary(translation)):
             print(f"eroute-translate: {line}", file=sys.stderr)
     return exit_code(arguments, translation, page.findings, complete)
+
+
+def _exposed_keys(arguments: argparse.Namespace, page: Page) -> tuple[Diagnostic, ...]:
+    """A warning if keys go into a file that others may read."""
+    scripts = (Target.IP_XFRM, Target.IP_BATCH)
+    holds = arguments.to in scripts or arguments.show_keys or bool(arguments.template)
+    if not holds or not any(carried.state for carried in page.translation.states):
+        return ()
+    who = exposed(arguments.output)
+    if not who:
+        return ()
+    return (
+        Diagnostic(
+            "ET268",
+            Severity.WARNING,
+            f"the output holds keys, and its file has {who}: others may read them",
+            hint="write it with -o FILE, which has mode 0600, or set umask 077 before, and chmod"
+            " 0600 this one now",
+        ),
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:
