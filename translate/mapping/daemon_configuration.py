@@ -137,7 +137,9 @@ def _configured(making: _Making, connection: Connection) -> None:
         lines = to_libreswan.lines_of(connection, wanted, draft, short_icv=short)
         parts: to_swanctl.Parts = (lines, [], [])
     else:
-        parts = to_swanctl.parts_of(connection, wanted, draft, short_icv=short)
+        parts = to_swanctl.parts_of(
+            connection, wanted, draft, short_icv=short, unique=_unique(making.host)
+        )
     if draft.kind == Kind.REFUSED.value:
         parts = _blocked(making, wanted, draft)
     elif not wanted.is_shunt:
@@ -145,6 +147,12 @@ def _configured(making: _Making, connection: Connection) -> None:
         if wanted.authentication == "psk":
             making.secrets[_identities(connection, wanted)] = None
     _finish(making, draft, parts)
+
+
+def _unique(host: KlipsHost) -> bool:
+    """``uniqueids``, which was on unless the file said no."""
+    setting = None if host.configuration is None else host.configuration.setup.get("uniqueids")
+    return setting is None or setting.value != "no"
 
 
 def _finish(making: _Making, draft: Draft, parts: to_swanctl.Parts) -> None:
@@ -211,9 +219,11 @@ def _identities(connection: Connection, wanted: Wanted) -> tuple[str, str]:
 def _short_icv(making: _Making, connection: Connection, wanted: Wanted, draft: Draft) -> bool:
     """Whether check values of SHA-2-256 have to be cut to 96 bits, as classic KLIPS did."""
     hashes = {p.integrity for p in wanted.esp or () if p.integrity.startswith("sha2")}
-    if not hashes or wanted.protocol == "ah":
-        return False
     written = connection.settings.get("sha2-truncbug") or connection.settings.get("sha2_truncbug")
+    if not hashes or wanted.protocol == "ah":
+        if written is not None:
+            draft.note("ET260", f"{written.name}: no SHA-2 of ESP is named here", written.span)
+        return False
     told = icv_of_version(making.host.version)
     if written is not None:
         short = written.value == "yes"

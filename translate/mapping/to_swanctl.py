@@ -50,8 +50,14 @@ Parts = tuple[list[Line], list[Section], list[Section]]
 """The lines of a connection, its sections for the two sides, its children."""
 
 
-def parts_of(connection: Connection, wanted: Wanted, draft: Draft, *, short_icv: bool) -> Parts:
-    """The parts of a connection of ipsec.conf.  ``short_icv`` as in :func:`_child`."""
+def parts_of(
+    connection: Connection, wanted: Wanted, draft: Draft, *, short_icv: bool, unique: bool
+) -> Parts:
+    """The parts of a connection of ipsec.conf.
+
+    ``short_icv`` as in :func:`_child`; ``unique`` tells that a peer that comes anew takes the place
+    of its old connection (``uniqueids``, of the whole daemon then).
+    """
     sides = wanted.sides
     if sides is None:
         return [], [], []
@@ -61,6 +67,7 @@ def parts_of(connection: Connection, wanted: Wanted, draft: Draft, *, short_icv:
     life = life_of(connection, draft)
     lines = [
         *_ends(wanted, connection),
+        Line("unique", "replace" if unique else "no"),
         *_ike(connection, wanted, life, draft),
         *same_lines(connection, draft, Daemon.SWANCTL),
     ]
@@ -70,6 +77,13 @@ def parts_of(connection: Connection, wanted: Wanted, draft: Draft, *, short_icv:
     children = [
         [*pair, Line("mode", wanted.kind), *common] for pair in _traffic(sides, wanted.kind)
     ]
+    for name in (f"{sides.ours.name}nexthop", f"{sides.theirs.name}nexthop"):
+        if connection.value(name):
+            draft.note(
+                "ET252",
+                f"{name} is left out: the routing table tells the way to the peer",
+                connection.settings[name].span,
+            )
     return lines, [local, remote], _children(draft.name, children)
 
 
@@ -209,6 +223,12 @@ def _ike(connection: Connection, wanted: Wanted, life: Life, draft: Draft) -> It
         sending = connection.value(f"{side}sendcert")
         if sending and wanted.sides is not None and wanted.sides.ours.name == side:
             yield Line("send_cert", _SEND_CERT.get(sending, "ifasked"))
+        elif sending:
+            draft.note(
+                "ET252",
+                f"{side}sendcert is left out: it is for the peer to decide",
+                connection.settings[f"{side}sendcert"].span,
+            )
 
 
 def _dead_peer(connection: Connection, draft: Draft) -> Iterator[Line]:
