@@ -55,9 +55,8 @@ TEMPLATE_OF: Final = {
     Target.MAST: "mast.sh.j2",
     Target.NFTABLES: "nftables.nft.j2",
     Target.JSON: "ruleset.json.j2",
-    Target.SWANCTL: "swanctl.conf.j2",
-    Target.LIBRESWAN: "ipsec.conf.j2",
 }
+"""Templates of a :class:`Page`; the key daemons have a page of their own (:mod:`.daemon_text`)."""
 
 NEVER_PARTIAL: Final = ("ET305", "ET306")
 """What --allow-partial does not lift: nothing is known of the order, or it has no room."""
@@ -162,7 +161,7 @@ def templates_folder() -> Path:
 
 
 def render(page: Page, target: Target) -> Iterator[str]:
-    """Print a translation for a target, in pieces of some size."""
+    """Print a translation for a target that is no key daemon, in pieces of some size."""
     environment = _environment()
     template = environment.get_template(TEMPLATE_OF[target])
     context = page.context()

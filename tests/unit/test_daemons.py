@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from eroute_translate.cli import main
+from eroute_translate.daemon_text import DaemonPage, render_daemon
 from eroute_translate.diagnostics import Collector, Severity
 from eroute_translate.klips.conf import read_conf
 from eroute_translate.klips.configuration import reading_of_configuration
@@ -343,3 +348,53 @@ def test_proposals(text: str, expected: list[Proposal]) -> None:
 def test_proposals_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_proposals(text)
+
+
+@pytest.mark.parametrize("target", ["swanctl", "libreswan"])
+def test_a_command_line_alone(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eroute", "--add", "--eraf", "inet", "--src", "10.1.0.0/16", "--dst", "10.2.0.0/16"]
+    assert main(["ipsec", "-q", "--to", target, *words, "--said", "tun0x1002@203.0.113.7"]) == 12
+    assert FILL_IN in capsys.readouterr().out
+    assert main(["ipsec", "-q", "--to", target, *words, "--said", "%pass"]) == 0
+    assert FILL_IN not in capsys.readouterr().out.partition("connections {")[2]
+    words[1] = "--del"
+    assert main(["ipsec", "-q", "--to", target, *words]) == 2
+    assert capsys.readouterr().out == ""
+
+
+HOSTILE = st.text(
+    st.characters(exclude_categories=["Cs", "Zl", "Zp"], exclude_characters="\n\r"), max_size=30
+)
+NAMES = sorted(name for name in CONN_SETTINGS if name != "side")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(list(Daemon)),
+    st.dictionaries(st.sampled_from(NAMES), HOSTILE, max_size=6),
+    st.text("abcXYZ09 \"#{}=;$`\\'.-_", min_size=1, max_size=12),
+)
+def test_no_value_breaks_out_of_its_place(daemon: Daemon, found: dict[str, str], name: str) -> None:
+    """Whatever stands in a setting: no crash, and no line or section of its making."""
+    lines = "".join(
+        f"\t{(key.replace('side', 'left', 1) if key.startswith('side') else key)}={value}\n"
+        for key, value in found.items()
+    )
+    host = host_of(conf().replace("conn x", f"conn {name}") + lines)
+    page = DaemonPage(configure(host, OPTIONS, daemon), host, ("ipsec.conf",), ())
+    text = "".join(render_daemon(page))
+    for line in text.splitlines():
+        plain = line.strip()
+        if not plain or plain.startswith("#"):
+            continue
+        if daemon is Daemon.LIBRESWAN:
+            assert re.fullmatch(
+                r"refused|config setup|conn [A-Za-z0-9_-]+"
+                r'|[A-Za-z0-9-]+=([A-Za-z0-9%@.,:;/_+*!-]*|"[^"]*")',
+                plain,
+            ), line
+        else:
+            assert re.fullmatch(
+                r'\}|\}refused\{|[A-Za-z0-9_-]+ \{|[a-z0-9_]+ = ([^"{}#=]*|"([^"\\]|\\["\\])*")',
+                plain,
+            ), line
