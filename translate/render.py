@@ -19,8 +19,10 @@ from . import __version__
 from .diagnostics import Diagnostic, Severity, visible
 from .klips.eroute import format_eroute
 from .mapping.associations import Carried
+from .mapping.links import Link, LinkRoute
 from .mapping.mast import MastVerdict, mast_ruleset
 from .mapping.model import BLOCK, TUNNEL_MODE, Kind, Outcome
+from .net import format_address
 from .xfrm.model import TEMPLATE_PROTOCOLS, Algorithm, Policy, State
 from .xfrm.state_text import state_arguments, state_id_arguments
 from .xfrm.text import PREFIX_TEXTS, key_arguments, policy_arguments, template_words
@@ -33,13 +35,18 @@ if TYPE_CHECKING:
 
 
 class Target(StrEnum):
-    """What ``--to`` takes; each has a template of its own."""
+    """What ``--to`` takes; each has a template of its own.
+
+    The last two are key daemons: :mod:`.daemon_text` prints them.
+    """
 
     IP_XFRM = "ip-xfrm"
     IP_BATCH = "ip-batch"
     MAST = "mast"
     NFTABLES = "nftables"
     JSON = "json"
+    SWANCTL = "swanctl"
+    LIBRESWAN = "libreswan"
 
 
 TEMPLATE_OF: Final = {
@@ -49,6 +56,7 @@ TEMPLATE_OF: Final = {
     Target.NFTABLES: "nftables.nft.j2",
     Target.JSON: "ruleset.json.j2",
 }
+"""Templates of a :class:`Page`; the key daemons have a page of their own (:mod:`.daemon_text`)."""
 
 NEVER_PARTIAL: Final = ("ET305", "ET306")
 """What --allow-partial does not lift: nothing is known of the order, or it has no room."""
@@ -120,6 +128,7 @@ class Page:
             "allow_partial": self.allow_partial,
             "states": translation.states,
             "show_keys": self.show_keys,
+            "interfaces": translation.interfaces,
         }
 
     def mast_context(self) -> dict[str, object]:
@@ -152,13 +161,18 @@ def templates_folder() -> Path:
 
 
 def render(page: Page, target: Target) -> Iterator[str]:
-    """Print a translation for a target, in pieces of some size."""
+    """Print a translation for a target that is no key daemon, in pieces of some size."""
     environment = _environment()
     template = environment.get_template(TEMPLATE_OF[target])
     context = page.context()
     if target is Target.MAST:
         context |= page.mast_context()
     return _in_blocks(template, context)
+
+
+def render_template(name: str, context: dict[str, object]) -> Iterator[str]:
+    """Print the values of a context through one of our templates, in pieces of some size."""
+    return _in_blocks(_environment().get_template(name), context)
 
 
 def render_command(page: Page, *, removing: bool) -> Iterator[str]:
@@ -271,7 +285,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
-    from . import firewall
+    from . import daemon_text, firewall
 
     return {
         "ip_xfrm": policy_arguments,
@@ -288,12 +302,18 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "json": to_json,
         "eroute_json": eroute_json,
         "policy_json": policy_json,
+        "link_json": link_json,
+        "route_json": route_json,
+        "ip_route": route_arguments,
         "diagnostic_json": diagnostic_json,
         "eroute_comment": eroute_comment,
         "nft_match": firewall.nft_match,
         "nft_reject": firewall.nft_reject,
         "rule_comment": firewall.rule_comment,
         "mast_rules": firewall.mast_rules,
+        "format_counts": daemon_text.format_counts,
+        "swanctl": daemon_text.swanctl_value,
+        "ipsec_conf": daemon_text.ipsec_conf_value,
     }
 
 
@@ -332,8 +352,8 @@ def outcome_lines(outcome: Outcome, command: str) -> str:
     The common eroute has one selector, no ports, and three policies that share their parts; each
     part is then printed once.  A test holds the two functions equal.
     """
-    eroute, treatment, selectors, reqid, shields, priority, _, shadowed, _ = outcome
-    if len(selectors) != 1 or shields or shadowed or treatment[9]:
+    eroute, treatment, selectors, reqid, shields, priority, _, shadowed, _, if_id = outcome
+    if len(selectors) != 1 or shields or shadowed or treatment[9] or if_id:
         return policy_lines(outcome.policies, command)
     source, destination, protocol, source_port, destination_port = selectors[0]
     if protocol or source_port or destination_port or source[0] == 6:
@@ -394,8 +414,46 @@ def policy_json(policy: Policy) -> dict[str, object]:
         "priority": policy.priority,
         "action": policy.action,
         "templates": [_template_json(template) for template in policy.templates],
+        "if_id": policy.if_id,
     }
     return document
+
+
+def link_json(link: Link) -> dict[str, object]:
+    """An interface of ``--interface xfrm`` as the JSON form has it."""
+    return {
+        "name": visible(link.name),
+        "physical": visible(link.physical),
+        "if_id": link.if_id,
+        "mtu": link.mtu or None,
+    }
+
+
+def route_json(route: LinkRoute) -> dict[str, object]:
+    """A route beside the policies as the JSON form has it."""
+    return {
+        "destination": str(route.destination),
+        "device": visible(route.device),
+        "gateway": None if route.gateway is None else format_address(*route.gateway),
+        "source": None if route.source is None else format_address(*route.source),
+        "metric": route.metric or None,
+        "table": visible(route.table),
+    }
+
+
+def route_arguments(route: LinkRoute) -> str:
+    """``DESTINATION dev DEVICE ...`` as ``ip route add`` takes it (ip-route(8)), words quoted."""
+    words = [f"{route.destination}"]
+    if route.gateway is not None:
+        words += ["via", format_address(*route.gateway)]
+    words += ["dev", route.device]
+    if route.source is not None:
+        words += ["src", format_address(*route.source)]
+    if route.metric:
+        words += ["metric", str(route.metric)]
+    if route.table not in ("main", "254"):
+        words += ["table", route.table]
+    return shlex.join(words)
 
 
 def association_json(carried: Carried, show_keys: bool = False) -> dict[str, object]:
@@ -414,7 +472,6 @@ def association_json(carried: Carried, show_keys: bool = False) -> dict[str, obj
 
 def state_json(state: State, *, show_keys: bool = False) -> dict[str, object]:
     """A state as the JSON form has it: keys by their length, unless they are asked for."""
-    from .net import format_address
 
     def algorithm_json(algorithm: Algorithm | None) -> dict[str, object] | None:
         if algorithm is None:
@@ -444,8 +501,6 @@ def state_json(state: State, *, show_keys: bool = False) -> dict[str, object]:
 
 
 def _template_json(template: Template) -> dict[str, object]:
-    from .net import format_address
-
     return {
         "protocol": TEMPLATE_PROTOCOLS[template.protocol],
         "mode": template.mode,

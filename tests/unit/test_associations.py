@@ -243,6 +243,11 @@ def test_ip_in_ip_alone_is_refused() -> None:
     )
     translation = translate(table, Options())
     assert translation.outcomes[0].treatment.rule == "bare-tunnel"
+    finding = next(d for d in translation.findings if d.code == "ET244")
+    assert finding.hint.startswith(
+        "what KLIPS did is: ip link add name ipip1 type ipip local 192.0.2.1 remote 198.51.100.1;"
+        " ip link set dev ipip1 up; ip route add 10.2.0.0/16 dev ipip1"
+    )
     assert [(p.direction, p.action) for p in translation.policies()] == [("out", "block")]
     assert translation.refused == 1
 

@@ -342,6 +342,7 @@ FLOORS: Final = {
     "xfrm": 1,
     "mapping": 2,
     "apply": 3,
+    "daemon_text": 3,
     "equivalence": 3,
     "explain": 3,
     "firewall": 3,

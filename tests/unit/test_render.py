@@ -91,8 +91,10 @@ def test_same_input_same_bytes(target: Target) -> None:
             [sys.executable, "-m", "eroute_translate", "convert", "--to", target, str(GATEWAY)],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
-            check=True,
+            check=False,
         )
+        # What a key daemon has to be told is not in the table, so that it is to be filled in.
+        assert done.returncode == (12 if target in (Target.SWANCTL, Target.LIBRESWAN) else 0)
         outputs.add((done.stdout, done.stderr))
     assert len(outputs) == 1
 

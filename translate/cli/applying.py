@@ -54,6 +54,13 @@ from .terminal import show
 
 def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
     """The translation of the input, or ``None`` and the exit code that says why not."""
+    if arguments.interface != "none":
+        print(
+            f"eroute-translate {arguments.verb}: links and routes are not made here, so that"
+            " --interface xfrm is refused: `convert --interface xfrm` prints a script for it",
+            file=sys.stderr,
+        )
+        return None, EXIT_USAGE
     with busy("reading"):
         host, collector, _, complete = read_host(arguments)
     if not host.rows:

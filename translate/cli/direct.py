@@ -9,14 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..daemon_text import DAEMON_OF, DaemonPage, render_daemon
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..klips.command import parse_eroute_command
 from ..klips.eroute import Eroute
 from ..klips.eroute_options import Action, ErouteCommand
 from ..klips.host import KlipsHost
+from ..klips.key import without_keys
 from ..klips.lookup import KEY_BITS, row_of
 from ..klips.said import SA_INT, SHUNTS
 from ..klips.words import Word
+from ..mapping.daemon_configuration import configure
 from ..mapping.model import POLICIES_PER_PLACE, Options
 from ..mapping.translation import translate
 from ..net import WIDTH
@@ -94,6 +97,8 @@ def _one(arguments: argparse.Namespace, command: ErouteCommand, collector: Colle
     pieces: Iterator[str]
     if arguments.template:
         pieces = render_user_template(page, Path(arguments.template))
+    elif arguments.to in DAEMON_OF:
+        return _for_daemon(arguments, host, collector, removing=removing)
     elif removing:
         pieces = render_command(page, removing=True)
     elif arguments.to is Target.IP_XFRM:
@@ -105,6 +110,25 @@ def _one(arguments: argparse.Namespace, command: ErouteCommand, collector: Colle
         write_output(pieces, None)
     _show(arguments, page.findings)
     return code
+
+
+def _for_daemon(
+    arguments: argparse.Namespace, host: KlipsHost, collector: Collector, *, removing: bool
+) -> int:
+    """A connection for a key daemon, most of it to be filled in."""
+    if removing:
+        print(
+            "eroute-translate ipsec: a connection is taken out of the daemon's own file; --del"
+            f" has no translation --to {arguments.to}",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+    configuration = configure(host, mapping_options(arguments), DAEMON_OF[arguments.to])
+    page = DaemonPage(configuration, host, (PLACE,), tuple(collector.items))
+    write_output(render_daemon(page), None)
+    _show(arguments, page.findings)
+    errors = any(item.severity is Severity.ERROR for item in page.findings)
+    return EXIT_REFUSED if errors else EXIT_DONE
 
 
 def _options(arguments: argparse.Namespace, eroute: Eroute) -> Options:
@@ -170,8 +194,12 @@ def _inbound(arguments: argparse.Namespace, command: ErouteCommand, collector: C
 
 
 def _show(arguments: argparse.Namespace, items: Sequence[Diagnostic]) -> None:
+    # A command line may hold a key, if it was one of ipsec spi.
     show(
-        items,
+        [
+            replace(item, message=without_keys(item.message), excerpt=without_keys(item.excerpt))
+            for item in items
+        ],
         machine=arguments.format == "json",
         quiet=arguments.quiet,
         verbose=arguments.verbose,

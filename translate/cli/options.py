@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..mapping.algorithms import IcvLength
+from ..mapping.interfaces import is_virtual
 from ..mapping.model import Inbound, Options, Scoping, TemplateBy
 from ..net import Prefix, parse_address, parse_prefix
 from ..render import Target
@@ -109,6 +110,7 @@ def _convert(verbs: _Verbs) -> None:
         help="let the script run although entries are refused; their traffic is blocked where"
         " their selector is known",
     )
+    _interface(parser)
     _mapping(parser)
     _speech(parser)
 
@@ -177,6 +179,7 @@ def _live(verbs: _Verbs) -> None:
     _input(parser)
     _target_host(parser)
     _owning(parser)
+    _no_interface(parser)
     parser.add_argument(
         "--against",
         metavar="FILE",
@@ -188,6 +191,7 @@ def _live(verbs: _Verbs) -> None:
     _input(parser)
     _target_host(parser)
     _owning(parser)
+    _no_interface(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--confirm-within",
@@ -259,6 +263,16 @@ def _owning(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _no_interface(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--interface",
+        choices=("none", "xfrm"),
+        default="none",
+        metavar="none",
+        help="no links are made here: `convert --interface xfrm` prints a script that makes them",
+    )
+
+
 def _seconds(text: str) -> float:
     unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
     number = text[:-1] if unit else text
@@ -300,6 +314,34 @@ def _target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--template", metavar="FILE", help="a Jinja2 template of your own (docs/templates.md)"
     )
+
+
+def _interface(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("interfaces")
+    group.add_argument(
+        "--interface",
+        choices=("none", "xfrm"),
+        default="none",
+        metavar="none|xfrm",
+        help="xfrm: make a link in the place of each ipsecN, named like it, and bind policies and"
+        " states to it (default: none)",
+    )
+    group.add_argument(
+        "--attach",
+        type=_attachment,
+        action="append",
+        default=[],
+        metavar="ipsecN=DEVICE",
+        help="with --interface xfrm: the physical device below ipsecN, where the input does not"
+        " tell it (repeatable)",
+    )
+
+
+def _attachment(text: str) -> tuple[str, str]:
+    device, _, physical = text.partition("=")
+    if not is_virtual(device) or not physical:
+        raise argparse.ArgumentTypeError("it takes ipsecN=DEVICE, such as ipsec0=eth0")
+    return device, physical
 
 
 def _mapping(parser: argparse.ArgumentParser) -> None:

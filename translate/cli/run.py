@@ -9,16 +9,29 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..daemon_text import DAEMON_OF
 from ..diagnostics import Diagnostic, Severity
 from ..equivalence.exact import translate_exactly
+from ..mapping.interfaces import with_interfaces
 from ..mapping.translation import Translation
 from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
-from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
+from . import (
+    EXIT_DIFFERENT,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_NOTHING,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+)
+from .daemons import convert_for_daemon
 from .options import build_parser, mapping_options
 from .progress import busy
 from .sources import read_host
-from .terminal import show, write_output
+from .terminal import exposed, show, write_output
+
+WITH_LINKS = (Target.IP_XFRM, Target.IP_BATCH, Target.JSON)
+"""The targets that can make links and routes beside the policies."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -64,13 +77,24 @@ def _verb(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    if arguments.interface == "xfrm" and arguments.to not in WITH_LINKS:
+        print(
+            f"eroute-translate convert: --to {arguments.to} has no place for links and routes;"
+            f" --interface xfrm goes with {', '.join(WITH_LINKS)}",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     with busy("reading"):
         host, collector, names, complete = read_host(arguments)
+    if Target(arguments.to) in DAEMON_OF and not arguments.template:
+        return convert_for_daemon(arguments, host, collector, names, complete)
     if not host.rows:
         _show(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
     with busy("translating"):
         translation = translate_exactly(host, mapping_options(arguments))
+    if arguments.interface == "xfrm":
+        translation = with_interfaces(translation, arguments.attach)
     page = Page(
         translation,
         tuple(names),
@@ -82,12 +106,33 @@ def _convert(arguments: argparse.Namespace) -> int:
         pieces = render_user_template(page, Path(arguments.template))
     else:
         pieces = render(page, Target(arguments.to))
+    warnings = _exposed_keys(arguments, page)
     write_output(pieces, arguments.output)
-    _show(arguments, page.findings)
+    _show(arguments, (*page.findings, *warnings))
     if arguments.format == "text":
         for line in (*read_summary(host), summary(translation)):
             print(f"eroute-translate: {line}", file=sys.stderr)
     return exit_code(arguments, translation, page.findings, complete)
+
+
+def _exposed_keys(arguments: argparse.Namespace, page: Page) -> tuple[Diagnostic, ...]:
+    """A warning if keys go into a file that others may read."""
+    scripts = (Target.IP_XFRM, Target.IP_BATCH)
+    holds = arguments.to in scripts or arguments.show_keys or bool(arguments.template)
+    if not holds or not any(carried.state for carried in page.translation.states):
+        return ()
+    who = exposed(arguments.output)
+    if not who:
+        return ()
+    return (
+        Diagnostic(
+            "ET268",
+            Severity.WARNING,
+            f"the output holds keys, and its file has {who}: others may read them",
+            hint="write it with -o FILE, which has mode 0600, or set umask 077 before, and chmod"
+            " 0600 this one now",
+        ),
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:

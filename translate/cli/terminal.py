@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -45,14 +46,20 @@ def show(
 def write_output(pieces: Iterable[str], path: str | None) -> None:
     """Write to standard output, or to a file that appears only when it is whole.
 
-    The file is readable by its owner alone.  Raises ``OSError``.
+    The file is readable by its owner alone.  A device, a pipe or a socket is written to, never
+    replaced: ``-o /dev/null`` must not take /dev/null away.  Raises ``OSError``.
     """
     if path is None or path == "-":
         for piece in pieces:
             sys.stdout.write(piece)
         sys.stdout.flush()
         return
-    target = Path(path)
+    # Through symbolic links: the file behind one is meant, not the link.
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        with target.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+            stream.writelines(pieces)
+        return
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
@@ -64,3 +71,19 @@ def write_output(pieces: Iterable[str], path: str | None) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def exposed(path: str | None) -> str:
+    """Who may read the output besides its owner, for a warning; empty if nobody can tell or none.
+
+    A file that the shell has opened has the rights that umask gave it, and nobody narrows them.
+    """
+    if path is not None and path != "-":
+        return ""
+    try:
+        status = os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return ""
+    if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o077:
+        return ""
+    return f"mode {stat.S_IMODE(status.st_mode):04o}"

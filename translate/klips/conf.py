@@ -16,7 +16,7 @@ from ..secret import Secret
 from .capture import clean_lines
 from .connection import Configuration, Connection, Setting
 from .key import is_key_setting, is_public_key, parse_key, without_keys
-from .settings import CONN_SETTINGS, SETUP_SETTINGS, near
+from .settings import CONN_SETTINGS, SETUP_SETTINGS, near, sideless
 
 INCLUDE_DEPTH: Final = 10
 """Includes within includes; more is a loop."""
@@ -187,8 +187,9 @@ class _Reader:
             section.also.append(setting)
             return
         known = SETUP_SETTINGS if section.kind == "config" else CONN_SETTINGS
-        if _sideless(name) not in known:
-            guess = near(_sideless(name), known)
+        shared, _ = sideless(name)
+        if shared not in known:
+            guess = near(shared, known)
             self._tell(
                 "ET161",
                 Severity.WARNING,
@@ -302,16 +303,6 @@ class _Reader:
                 hint=hint,
             )
         )
-
-
-def _sideless(name: str) -> str:
-    """A setting without its side: ``leftsubnet`` and ``rightsubnet`` are one."""
-    for side in ("left", "right"):
-        if name == side:
-            return "side"
-        if name.startswith(side):
-            return f"side{name[len(side) :]}"
-    return name
 
 
 def _flipped(name: str) -> str:

@@ -54,3 +54,11 @@ def near(text: str, names: Collection[str]) -> str:
     """The known setting that was probably meant, or nothing."""
     found = difflib.get_close_matches(text, sorted(names), 1, 0.8)
     return found[0] if found else ""
+
+
+def sideless(name: str) -> tuple[str, str]:
+    """A setting without its side, and the side: ``leftsubnet`` is ``sidesubnet`` and ``left``."""
+    for side in ("left", "right"):
+        if name.startswith(side):
+            return f"side{name[len(side) :]}", side
+    return name, ""

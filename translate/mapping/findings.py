@@ -11,7 +11,7 @@ from typing import Final
 from ..diagnostics import Diagnostic, Severity
 from ..klips.eroute import Eroute
 from ..klips.said import Said
-from ..net import Selector
+from ..net import Selector, format_address
 from .model import Inbound, Options, Outcome
 
 _WARNING, _NOTE, _ERROR = Severity.WARNING, Severity.NOTE, Severity.ERROR
@@ -123,7 +123,7 @@ _TEXTS: Final = {
     "ET244": (
         _ERROR,
         "the group is an IP-in-IP header alone: it protects nothing and is no policy of XFRM",
-        "make a tunnel interface: ip link add ... type ipip local ... remote ...",
+        "",
     ),
     "ET272": (
         _WARNING,
@@ -193,8 +193,10 @@ def summaries(
     shunted = [o for members in by_codes.values() for o in members[:1] if not o.treatment.steps]
     if shunted and options.priority_base > DAEMON_PRIORITIES:
         first["ET224"], count["ET224"] = shunted[0], 1
-    for code in sorted(count.keys() - {"ET307"}):  # told pair by pair (exceptional)
+    # Told one by one: pairs (exceptional), and tunnels with their commands.
+    for code in sorted(count.keys() - {"ET307", "ET244"}):
         yield _summary(code, first[code], count[code], options)
+    yield from _bare_tunnels(by_codes)
     yield from _refusals(outcomes)
 
 
@@ -240,6 +242,39 @@ def _reject(options: Options) -> tuple[Severity, str, str]:
             "--no-reject-rule leaves the firewall rule out",
         )
     return _WARNING, "blocked without the ICMP answer that KLIPS gave", ""
+
+
+def _bare_tunnels(by_codes: Mapping[tuple[str, ...], Sequence[Outcome]]) -> Iterator[Diagnostic]:
+    """Each IP-in-IP header without protection, with the commands of the interface for it."""
+    found = [o for codes, members in by_codes.items() if "ET244" in codes for o in members]
+    severity, text, _ = _TEXTS["ET244"]
+    for number, outcome in enumerate(sorted(found, key=lambda o: o.eroute.span), 1):
+        yield Diagnostic(
+            "ET244", severity, text, outcome.eroute.span, hint=_tunnel_commands(outcome, number)
+        )
+
+
+_TUNNELS: Final = {
+    (4, 4): "type ipip",
+    (4, 6): "type sit",
+    (6, 4): "type ip6tnl mode ipip6",
+    (6, 6): "type ip6tnl mode ip6ip6",
+}
+"""Kinds of links by the family outside and inside (ip-link(8))."""
+
+
+def _tunnel_commands(outcome: Outcome, number: int) -> str:
+    said, selector = outcome.eroute.said, outcome.eroute.selector
+    name = f"ipip{number}"
+    local = outcome.treatment.local
+    here = format_address(said.family, local) if local else "LOCAL-ADDRESS"
+    there = format_address(said.family, said.destination)
+    kind = _TUNNELS[said.family, selector.family]
+    return (
+        f"what KLIPS did is: ip link add name {name} {kind} local {here} remote {there}; ip link"
+        f" set dev {name} up; ip route add {selector.destination.network} dev {name} (for packets"
+        f" from {selector.source.network} alone: a routing rule and a table of its own)"
+    )
 
 
 def _refusals(outcomes: Sequence[Outcome]) -> Iterator[Diagnostic]:

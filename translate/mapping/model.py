@@ -172,6 +172,7 @@ class Outcome(NamedTuple):
     templates.  ``reason`` is said for what is refused.  ``shadowed`` are directions and selectors
     that a stronger policy has taken, so that this eroute's own is left out there.  ``exception``
     tells that this is not the eroute's outcome but a part of it that goes before all others.
+    ``if_id`` is that of the interface that its packets are routed into, 0 without one.
     """
 
     eroute: Eroute
@@ -183,6 +184,7 @@ class Outcome(NamedTuple):
     reason: str = ""
     shadowed: tuple[tuple[str, Selector], ...] = ()
     exception: bool = False
+    if_id: int = 0
 
     @property
     def kind(self) -> str:
@@ -230,6 +232,8 @@ class Outcome(NamedTuple):
                     found.setdefault((FWD, mirror), Policy(FWD, mirror, priority, ALLOW, inward))
         for place in self.shadowed:
             found.pop(place, None)
+        if self.if_id:
+            return tuple([policy._replace(if_id=self.if_id) for policy in found.values()])
         return tuple(found.values())
 
 

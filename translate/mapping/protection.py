@@ -173,7 +173,9 @@ class Protection:
     ) -> Treatment:
         group = take_apart(saids, self.options.assume)
         if bare:
-            return _refusal(BARE_TUNNEL, "ET244", "ET222")
+            # Its end here is for the commands of the finding alone.
+            local = source or self.local.get(saids[0].family, 0)
+            return _refusal(BARE_TUNNEL, "ET244", "ET222")._replace(local=local)
         if group is None or (group.tunnel is None and saids[0].family != family):
             return _refusal(GROUP, "ET217", "ET222")
         strict = self.options.inbound is Inbound.STRICT

@@ -24,6 +24,7 @@ from .associations import Carried, carry_associations
 from .collisions import without_collisions
 from .exemptions import discovery_shields, ike_shields, intersection
 from .extra_policies import bypass_flows, extra_policies
+from .links import Interfaces
 from .masks import HOLES, around, prefix_count, without_holes
 from .model import (
     OUT,
@@ -53,7 +54,7 @@ class Translation:
     routes, not from eroutes.  ``firewall`` are the rules beside the policies, in their order.
     ``states`` are the associations and what became of each.  ``exceptions`` are parts of eroutes
     that stand before all others, for what no order of priorities gives.  ``scope`` is what the
-    routes come to.
+    routes come to.  ``interfaces`` are links and routes of ``--interface xfrm``.
     """
 
     host: KlipsHost
@@ -67,6 +68,7 @@ class Translation:
     states: tuple[Carried, ...] = ()
     exceptions: tuple[Outcome, ...] = ()
     scope: Scope = NO_SCOPE
+    interfaces: Interfaces | None = None
 
     @property
     def band(self) -> tuple[int, int]:
@@ -377,7 +379,7 @@ class _Mapper:
                 shields = tuple(dict.fromkeys(chain.from_iterable(parts)))
         return _new(
             Outcome,
-            (eroute, treatment, selectors, reqid, shields, priority, reason, (), exception),
+            (eroute, treatment, selectors, reqid, shields, priority, reason, (), exception, 0),
         )
 
     def _shields(

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
+from eroute_translate.mapping.algorithms import (
+    AUTHENTICATORS,
+    CIPHERS,
+    COMPRESSIONS,
+    IcvLength,
+    icv_bits,
+)
 from eroute_translate.net import Prefix, Selector
 from eroute_translate.secret import Secret
 from eroute_translate.xfrm.bulk import Channel
@@ -95,6 +103,37 @@ def test_ip_takes_what_is_printed(netns: str, name: str) -> None:
     assert done.returncode == 0, (done.stderr, words)
     with Channel.open(netns) as channel:
         assert channel.dump_states() == [STATES[name]]
+
+
+def test_every_algorithm_of_the_mapping_is_one_that_the_kernel_takes(netns: str) -> None:
+    """All names, key lengths and check values that states can get: none that XFRM refuses ships."""
+    wanted = list(every_algorithm())
+    with Channel.open(netns) as channel:
+        channel.install_states(wanted)
+        found = {state.key: state for state in channel.dump_states()}
+    assert [found.get(state.key) for state in wanted] == wanted
+    ciphers = {state.encryption.name for state in wanted if state.encryption is not None}
+    assert ciphers == {cipher.name for cipher in CIPHERS.values()}
+
+
+def every_algorithm() -> Iterator[State]:
+    spis = count(0x2000)
+
+    def state(protocol: int, cipher: Algorithm | None, digest: Algorithm | None) -> State:
+        return State(protocol, 4, HERE, THERE, next(spis), "tunnel", 7, cipher, digest)
+
+    for cipher in CIPHERS.values():
+        for bits in cipher.key_bits:
+            # A key of nothing but one octet is weak DES, which the kernel may refuse.
+            yield state(50, Algorithm(cipher.name, Secret(bytes(range(bits // 8)))), SHA1)
+    for name, found in AUTHENTICATORS.items():
+        secret = Secret(bytes(range(found.key_bits // 8)))
+        for icv in IcvLength:
+            for in_esp in (True, False):
+                digest = Algorithm(found.name, secret, icv_bits(name, in_esp=in_esp, icv=icv))
+                yield state(50 if in_esp else 51, AES if in_esp else None, digest)
+    for name in COMPRESSIONS.values():
+        yield State(108, 4, HERE, THERE, next(spis), "tunnel", 7, compression=name)
 
 
 def test_no_key_is_printed_unless_it_is_asked_for() -> None:

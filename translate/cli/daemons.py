@@ -1,0 +1,56 @@
+"""``convert`` for a key daemon: its own summary, findings and exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ..daemon_text import DAEMON_OF, DaemonPage, daemon_summary, render_daemon
+from ..diagnostics import Collector, Severity
+from ..klips.host import KlipsHost
+from ..mapping.daemon_configuration import configure
+from ..render import Target
+from ..report import read_summary
+from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
+from .options import mapping_options
+from .terminal import show, write_output
+
+
+def convert_for_daemon(
+    arguments: argparse.Namespace,
+    host: KlipsHost,
+    collector: Collector,
+    names: list[str],
+    complete: bool,
+) -> int:
+    """Print the configuration of the daemon; return the exit code (docs/exit-codes.md)."""
+    configuration = configure(
+        host,
+        mapping_options(arguments),
+        DAEMON_OF[Target(arguments.to)],
+        partial=arguments.allow_partial,
+    )
+    page = DaemonPage(
+        configuration, host, tuple(names), tuple(collector.items), arguments.allow_partial
+    )
+    empty = not configuration.connections
+    if not empty:
+        write_output(render_daemon(page), arguments.output)
+    show(
+        collector.items if empty else page.findings,
+        machine=arguments.format == "json",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
+    if empty:
+        return EXIT_NOTHING if complete else EXIT_FAILED
+    if arguments.format == "text":
+        for line in (*read_summary(host), daemon_summary(configuration)):
+            print(f"eroute-translate: {line}", file=sys.stderr)
+    if not complete:
+        return EXIT_FAILED
+    if host.unread or any(item.severity is Severity.ERROR for item in page.findings):
+        return EXIT_REFUSED
+    if arguments.strict and configuration.counts["approximated"]:
+        return EXIT_DIFFERENT
+    return EXIT_DONE
