@@ -25,7 +25,21 @@ from .translation import Translation
 
 _VIRTUAL: Final = "ipsec"
 _DEVICE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}\Z")
-_NOT_HERE: Final = frozenset({"ET212", "ET213", "ET214", "ET215", "ET216", "ET223", "ET224"})
+_NOT_HERE: Final = frozenset(
+    {
+        "ET212",
+        "ET213",
+        "ET214",
+        "ET215",
+        "ET216",
+        "ET223",
+        "ET224",
+        "ET270",
+        "ET271",
+        "ET272",
+        "ET273",
+    }
+)
 """Findings about policies that every packet meets; these meet what is routed into an interface."""
 
 
