@@ -136,8 +136,13 @@ def test_a_fault_at_every_send_leads_back(bed: Bed, fault: str, block: int) -> N
     bed.report(f"{fault}, block {block}")
 
 
-@pytest.mark.parametrize("block", [1, 512])
-def test_a_refusal_of_every_message_leads_back(bed: Bed, block: int) -> None:
+@pytest.mark.parametrize(("block", "by_index"), [(1, False), (512, False), (512, True)])
+def test_a_refusal_of_every_message_leads_back(
+    bed: Bed, block: int, by_index: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By index a replacement is two messages, either of which may be refused."""
+    if by_index:
+        monkeypatch.setattr(transaction, "MANY_REPLACED", 0)
     poison, step = 0, 5 if block == 1 else 1
     while True:
         channel, transport = faulty(bed.space, poison=poison, block=block)
@@ -148,8 +153,8 @@ def test_a_refusal_of_every_message_leads_back(bed: Bed, block: int) -> None:
         if error is None:
             break
         poison += step
-    assert poison >= 200 + 2  # the changes, and the guard in and out
-    bed.report(f"refused, block {block}")
+    assert poison >= 200 + 2 + 60 * by_index  # the changes, and the guard in and out
+    bed.report(f"refused, block {block}" + ", replaced by index" * by_index)
 
 
 def test_a_fault_at_every_send_of_a_rollback_leaves_it_to_the_next(bed: Bed) -> None:

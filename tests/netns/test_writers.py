@@ -18,10 +18,10 @@ from eroute_translate.apply.order import GUARD_USER
 from eroute_translate.apply.plan import Verb, make_plan
 from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.model import Policy, PolicyKey
-from eroute_translate.xfrm.outcome import MeanwhileError
+from eroute_translate.xfrm.outcome import BulkError, MeanwhileError
 from tests.fake_kernel import FakeFirewall
 
-from .faulty import Case, case, closing, faulty, fill, given, hold, limited, plan_of
+from .faulty import ESP4, Case, case, closing, faulty, fill, given, hold, limited, plan_of
 
 pytestmark = pytest.mark.kernel
 
@@ -89,10 +89,19 @@ class Other:
         return merged
 
 
-@pytest.mark.parametrize("block", [1, 512])
+@pytest.mark.parametrize(("block", "by_index"), [(1, False), (512, False), (512, True)])
 @pytest.mark.parametrize("when", ["apply", "rollback"])
-def test_a_change_before_every_send(netns: str, journal: Journal, when: str, block: int) -> None:
+def test_a_change_before_every_send(
+    netns: str,
+    journal: Journal,
+    when: str,
+    block: int,
+    by_index: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Before each message of the way there, and of the way back, one policy is changed."""
+    if by_index:
+        monkeypatch.setattr(transaction, "MANY_REPLACED", 0)
     tried = told = finished = 0
     with Channel.open(netns) as good:
         good._pacing.pause = 0
@@ -176,6 +185,33 @@ def test_a_change_between_the_plan_and_the_apply(netns: str, journal: Journal) -
             tried += 1
     print(f"\nchanges before apply: cases tried {tried}, cases lost 0")
     assert tried > 30
+
+
+def test_an_exchange_by_index_puts_back_what_it_displaced(netns: str) -> None:
+    """Removed by its index and added anew in one send; what was half done comes back."""
+    one, two, three = CASE.old[:3]
+    with Channel.open(netns) as good:
+        good.install([one, two, three])
+        there = {p.key: p for p in good.dump()}
+        theirs = limited(two._replace(priority=5))
+        good.install([theirs])
+        new = [p._replace(priority=99) for p in (one, two, three)]
+        with pytest.raises(MeanwhileError, match="1 changed by somebody else"):
+            good.exchange([(there[p.key], p) for p in new], by_index=True)
+        assert contents(good) == of((new[0], theirs, new[2]))
+        good.remove([theirs])
+        with pytest.raises(BulkError, match="EEXIST") as caught:
+            good.exchange([(there[p.key], p) for p in (two, new[0])], by_index=True)
+        assert caught.value.report.failures
+    with Channel.open(netns) as good:
+        good.remove(good.dump())
+        good.install([one, two])
+        there = {p.key: p for p in good.dump()}
+        # The kernel refuses an addition after it has done the removal before it.
+        bad = two._replace(templates=(two.templates or (ESP4,)) * 7)
+        with pytest.raises(BulkError, match="XFRM_MAX_DEPTH"):
+            good.exchange([(there[one.key], new[0]), (there[two.key], bad)], by_index=True)
+        assert contents(good) == of((new[0], two))
 
 
 def test_exchange_puts_back_what_it_displaced(netns: str) -> None:
