@@ -6,13 +6,12 @@ import random
 
 import pytest
 
-from eroute_translate.cubes import point_of
+from eroute_translate.cubes import packet_of, point_of
 from eroute_translate.diagnostics import Collector
 from eroute_translate.equivalence.compare import prove
 from eroute_translate.equivalence.exact import translate_exactly, widest
 from eroute_translate.klips.assembly import host_of_readings
 from eroute_translate.klips.host import KlipsHost
-from eroute_translate.klips.lookup import packet_of_key
 from eroute_translate.klips.regions import table_of
 from eroute_translate.klips.script import read_script
 from eroute_translate.mapping.mast import mast_ruleset
@@ -110,7 +109,7 @@ def test_the_widest_selector_is_wholly_the_row_s() -> None:
     assert asked < 40
     dice = random.Random(1)
     for _ in range(200):
-        key = packet_of_key(4, dice.getrandbits(104))
+        key = packet_of(4, dice.getrandbits(104))
         inside = key._replace(
             source=0x0A010200 | key.source & 0x1FF, destination=0xC0A80100 | key.destination & 0xFF
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from eroute_translate.cubes import packet_of
 from eroute_translate.klips.lookup import (
     ExistsError,
     MissingError,
@@ -11,7 +12,6 @@ from eroute_translate.klips.lookup import (
     Row,
     Step,
     key_of_packet,
-    packet_of_key,
     refines,
     row_of,
 )
@@ -152,4 +152,4 @@ def test_refining_needs_more_bits() -> None:
 def test_a_key_gives_its_packet_back(values: tuple[str, str, int, int, int]) -> None:
     source, destination, *rest = values
     found = packet(source, destination, *rest)
-    assert packet_of_key(found.family, key_of_packet(found)) == found
+    assert packet_of(found.family, key_of_packet(found)) == found

@@ -12,16 +12,12 @@ A cube is ``(value, mask)`` over the bit string of :mod:`.lookup`: the packets t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from ..cubes import Cube, SearchGaveUp, disjoint, find_point, inside
 from .lookup import Row
-
-Cube = tuple[int, int]
-
-SEARCH_STEPS: Final = 20_000
-"""Steps of one search for a packet before it is given up; real tables need a handful."""
 
 
 class Relation(StrEnum):
@@ -52,14 +48,6 @@ class Crossing(NamedTuple):
 
 class TooManyCrossings(Exception):  # noqa: N818 - a limit, not a fault
     """There are more crossing pairs than can be looked at one by one."""
-
-
-class SearchGaveUp(Exception):  # noqa: N818 - a limit, not a fault
-    """The search for a packet took too long; ``packet`` is where it stood."""
-
-    def __init__(self, packet: int) -> None:
-        super().__init__("the search for a packet took too long")
-        self.packet = packet
 
 
 def strongest_first(rows: Sequence[Row], *, chains_known: bool) -> list[int]:
@@ -169,13 +157,13 @@ class Crossings:
         known = refines or rank is not None
         if not refines and rank is not None and rank[one.mask] < rank[other.mask]:
             return None
-        if disjoint(box, self.leaf(first)) is False and _inside(box, self.leaf(first)):
+        if inside(box, self.leaf(first)):
             return None
         try:
-            packet = find_packet(box, self._rivals(first, second, box, known))
+            packet = find_point(box, self._rivals(first, second, box, known))
         except SearchGaveUp as search:
             # Nobody knows: then the pair is named, with the packet where the search stood.
-            packet = search.packet
+            packet = search.point
         if packet is None:
             return None
         if not known:
@@ -196,7 +184,7 @@ class Crossings:
             if self.rows[p].key == key and self.place[p] < self.place[first]
         ]
         try:
-            return find_packet(meet, earlier) is not None
+            return find_point(meet, earlier) is not None
         except SearchGaveUp:
             return True
 
@@ -237,44 +225,3 @@ class Crossings:
                 for left, right in self._join(one, other):
                     in_order = self.place[left] < self.place[right]
                     yield (left, right) if in_order else (right, left)
-
-
-def disjoint(one: Cube, other: Cube) -> bool:
-    """Whether no packet lies in both cubes."""
-    return bool((one[0] ^ other[0]) & one[1] & other[1])
-
-
-def _inside(inner: Cube, outer: Cube) -> bool:
-    """Whether the inner cube lies wholly in the outer one (given that they meet)."""
-    return outer[1] & ~inner[1] == 0
-
-
-def find_packet(box: Cube, taken: Iterable[Cube]) -> int | None:
-    """A packet of the box that lies in none of the cubes taken, or ``None``.
-
-    Exact: a cube that holds the candidate is left by one of its bits that the box leaves free,
-    and all those ways out are tried.  Raises :class:`SearchGaveUp` after :data:`SEARCH_STEPS`.
-    """
-    rivals = [cube for cube in taken if not disjoint(box, cube)]
-    stack = [box]
-    for _ in range(SEARCH_STEPS):
-        if not stack:
-            return None
-        value, fixed = stack.pop()
-        for rival_value, rival_mask in rivals:
-            if (value ^ rival_value) & rival_mask:
-                continue
-            free = rival_mask & ~fixed
-            # Ways out of this rival: the first k free bits as the rival has them, the next not.
-            while free:
-                bit = 1 << free.bit_length() - 1
-                free ^= bit
-                stack.append((value & ~bit | (~rival_value & bit), fixed | bit))
-                value = value & ~bit | rival_value & bit
-                fixed |= bit
-            break
-        else:
-            return value
-    if not stack:
-        return None
-    raise SearchGaveUp(stack[-1][0])

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from ..cubes import DESTINATION_SHIFT, POINT_BITS, PORT_BITS, PROTOCOL_SHIFT
 from ..net import IPPROTO_TCP, IPPROTO_UDP, WIDTH, Packet, Selector
 
-PORT_BITS: Final = 16
-PROTOCOL_SHIFT: Final = 32
-DESTINATION_SHIFT: Final = 40
-KEY_BITS: Final = {family: 2 * width + DESTINATION_SHIFT for family, width in WIDTH.items()}
+KEY_BITS: Final = POINT_BITS
+"""How many bits a key has, by family; it is laid out as a point of :mod:`..cubes`."""
 
 
 class Row(NamedTuple):
@@ -76,20 +75,6 @@ def key_of_packet(packet: Packet) -> int:
     if packet.protocol in (IPPROTO_TCP, IPPROTO_UDP):
         key |= packet.source_port << PORT_BITS | packet.destination_port
     return key
-
-
-def packet_of_key(family: int, key: int) -> Packet:
-    """The packet that has this key."""
-    width = WIDTH[family]
-    ones = (1 << width) - 1
-    return Packet(
-        family,
-        key >> DESTINATION_SHIFT + width & ones,
-        key >> DESTINATION_SHIFT & ones,
-        key >> PROTOCOL_SHIFT & 0xFF,
-        key >> PORT_BITS & 0xFFFF,
-        key & 0xFFFF,
-    )
 
 
 def refines(one: int, other: int) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from ..cubes import packet_of
 from ..diagnostics import Diagnostic, Severity
 from ..klips.crossing import (
     Crossing,
@@ -24,7 +25,7 @@ from ..klips.crossing import (
 )
 from ..klips.eroute import Eroute
 from ..klips.kernel_hold import host_pair, is_kernel_hold
-from ..klips.lookup import RadixTable, Row, packet_of_key, row_of
+from ..klips.lookup import RadixTable, Row, row_of
 from ..net import Selector
 from .model import Options, Treatment, Weight
 
@@ -259,7 +260,7 @@ def _settle(
     weaker = treatments[winner].weight < treatments[loser].weight
     passes = treatments[winner].weight == Weight.PASS
     result.disputes.append(Dispute(winner, loser, crossing.relation, crossing.packet))
-    packet = packet_of_key(family, crossing.packet)
+    packet = packet_of(family, crossing.packet)
     one, other = eroutes[winner], eroutes[loser]
     what = {
         Relation.UNKNOWN: "the order in which they were added decided, and it is not known",
