@@ -18,6 +18,7 @@ from eroute_translate.mapping.mast import mast_ruleset
 from eroute_translate.mapping.model import Kind, Options
 from eroute_translate.mapping.translation import translate
 from eroute_translate.net import Packet, parse_address
+from eroute_translate.xfrm.lookup import PolicyIndex
 
 GATEWAY = parse_address("203.0.113.99")
 OPTIONS = Options(local=(GATEWAY,))
@@ -92,6 +93,22 @@ def test_a_dump_does_not_tell_and_gets_no_exceptions() -> None:
     translation = translate_exactly(dump, OPTIONS)
     assert not translation.exceptions
     assert "ET301" in {f.code for f in translation.findings}
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.2", "192.168.1.9"])
+def test_a_disputed_row_exempts_nothing_that_the_other_protects(peer: str) -> None:
+    """KLIPS may have tunnelled this host's own ESP to others than the tunnel's peer."""
+    gateway = host("%drop", f"tun0x1002@{peer}")
+    dump = KlipsHost(tuple(sorted(gateway.eroutes, key=lambda e: e.selector.source.address)))
+    source = parse_address("10.1.2.3")
+    translation = translate_exactly(dump, Options(local=(source,)))
+    assert "ET301" in {f.code for f in translation.findings}
+    index = PolicyIndex(translation.policies())
+    for destination in ("192.168.1.5", "192.168.1.9"):
+        packet = Packet(4, source[1], parse_address(destination)[1], 50)
+        to_peer = destination == peer
+        assert index.lookup("out", packet).action == ("allow" if to_peer else "block")
+    assert not any(r.weaker and r.certain for c in prove(translation).checks for r in c.regions)
 
 
 def test_mast_takes_them_first() -> None:

@@ -10,6 +10,7 @@ Neighbour discovery never reached KLIPS: it is bound to the physical interface.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ..klips.decision import IKE_PORTS
@@ -24,6 +25,7 @@ from ..net import (
     MASK_OF_LENGTH,
     Prefix,
     Selector,
+    without,
 )
 from .model import ALLOW, BLOCK, FWD, IN, OUT, Rule, Shield, Treatment
 
@@ -99,6 +101,34 @@ def ike_shields(
         if treatment.asks_inbound and flow.protocol == IPPROTO_UDP:
             shields.append(Shield(IN, flow.mirrored(), ALLOW))
     return tuple(shields)
+
+
+def outside_of(
+    shields: tuple[Shield, ...], selectors: Sequence[Selector], peer: tuple[int, int]
+) -> tuple[Shield, ...]:
+    """The exemptions of an eroute without what another one may have taken and protected.
+
+    Where two eroutes cross and nobody can tell which of them KLIPS took, or no order gives it, the
+    safer one goes first; but what is exempt from that one may not be exempt from the other, which
+    lets this host's own IKE, ESP and AH pass to its ``peer`` alone.  What is blocked stays so.
+    """
+    kept: dict[Shield, None] = {}
+    for shield in shields:
+        flow = shield.selector
+        met = [s.destination.network for s in selectors if s.overlaps(flow)]
+        if (shield.direction, shield.action) != (OUT, ALLOW) or not met:
+            kept[shield] = None
+            continue
+        if flow.protocol == IPPROTO_ICMPV6:
+            kept[shield] = None  # of a link: it met neither
+            continue
+        family = flow.family
+        parts = list(without(flow.destination, met))
+        if peer[0] == family and flow.destination.contains(peer[1]):
+            parts.append(Prefix(family, peer[1], ALL_ONES[family]))
+        for part in parts:
+            kept[shield._replace(selector=flow._replace(destination=part))] = None
+    return tuple(kept)
 
 
 def uncovered_shields(selector: Selector, local: tuple[tuple[int, int], ...]) -> tuple[Shield, ...]:

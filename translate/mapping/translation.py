@@ -22,7 +22,7 @@ from .addresses import address_findings, with_addresses
 from .association_findings import association_findings
 from .associations import Carried, carry_associations
 from .collisions import without_collisions
-from .exemptions import discovery_shields, ike_shields, intersection
+from .exemptions import discovery_shields, ike_shields, intersection, outside_of
 from .extra_policies import bypass_flows, extra_policies
 from .links import Interfaces
 from .masks import HOLES, around, prefix_count, without_holes
@@ -147,52 +147,14 @@ def translate(
     options = scope.within(options)
     mapper = _Mapper(options, host, scope)
     drafts = [mapper.draft(eroute) for eroute in host.eroutes]
-    treatments = [draft[0] for draft in drafts]
-    precedence = decide(
-        host.eroutes,
-        treatments,
-        options,
-        in_kernel_order=host.in_kernel_order,
-        insertion_known=host.insertion_known,
-        exceptions=exceptions,
-    )
-    refused = precedence.refused
-    if mapper.host_bits:
-        loose = _with_host_bits(host)
-        refused |= _unreached_passes(host, treatments, loose)
-        refused |= _doubtful_passes(host, treatments, precedence, loose)
-    places = [0] * len(drafts)
-    for place, position in enumerate(precedence.order):
-        places[position] = place
-    first = options.priority_base + len(bypass_flows(options)) + POLICIES_PER_PLACE
-    before = [
-        mapper.finish(
-            host.eroutes[position],
-            (_add(treatments[position], "ET307", Kind.NOTED), (selector,), ""),
-            first + POLICIES_PER_PLACE * number,
-            refused=False,
-            exception=True,
-        )
-        for number, (position, selector) in enumerate(
-            (p, s) for p, selectors in sorted(exceptions.selectors.items()) for s in selectors
-        )
-    ]
-    first += POLICIES_PER_PLACE * len(before)
-    outcomes = [
-        mapper.finish(
-            eroute,
-            draft
-            if position not in exceptions.selectors
-            else (_add(draft[0], "ET307", Kind.NOTED), *draft[1:]),
-            first + POLICIES_PER_PLACE * place,
-            refused=position in refused,
-        )
-        for position, (eroute, draft, place) in enumerate(
-            zip(host.eroutes, drafts, places, strict=True)
-        )
-    ]
+    precedence = _precedence(host, drafts, options, exceptions, host_bits=mapper.host_bits)
     bypass = bypass_flows(options)
     taken = [(direction, selector) for direction, selector, _ in bypass]
+    first = options.priority_base + len(bypass) + POLICIES_PER_PLACE
+    before = _exceptions(mapper, host, drafts, exceptions, first)
+    first += POLICIES_PER_PLACE * len(before)
+    outcomes = _outcomes(mapper, host, drafts, precedence, exceptions, first)
+    _narrow(outcomes, precedence.disputes)
     numbers = range(len(outcomes), len(outcomes) + len(before))
     carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], taken)
     outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]
@@ -224,6 +186,90 @@ def translate(
 
 
 _Draft = tuple[Treatment, tuple[Selector, ...], str]
+
+
+def _precedence(
+    host: KlipsHost,
+    drafts: Sequence[_Draft],
+    options: Options,
+    exceptions: Exceptions,
+    *,
+    host_bits: bool,
+) -> Precedence:
+    """The order of the eroutes, and those that it cannot carry."""
+    treatments = [draft[0] for draft in drafts]
+    precedence = decide(
+        host.eroutes,
+        treatments,
+        options,
+        in_kernel_order=host.in_kernel_order,
+        insertion_known=host.insertion_known,
+        exceptions=exceptions,
+    )
+    if host_bits:
+        loose = _with_host_bits(host)
+        precedence.refused.update(_unreached_passes(host, treatments, loose))
+        precedence.refused.update(_doubtful_passes(host, treatments, precedence, loose))
+    return precedence
+
+
+def _exceptions(
+    mapper: _Mapper,
+    host: KlipsHost,
+    drafts: Sequence[_Draft],
+    exceptions: Exceptions,
+    first: int,
+) -> list[Outcome]:
+    """The parts of eroutes that go before all others, from a priority on."""
+    parts = [(p, s) for p, selectors in sorted(exceptions.selectors.items()) for s in selectors]
+    return [
+        mapper.finish(
+            host.eroutes[position],
+            (_add(drafts[position][0], "ET307", Kind.NOTED), (selector,), ""),
+            first + POLICIES_PER_PLACE * number,
+            refused=False,
+            exception=True,
+        )
+        for number, (position, selector) in enumerate(parts)
+    ]
+
+
+def _outcomes(
+    mapper: _Mapper,
+    host: KlipsHost,
+    drafts: Sequence[_Draft],
+    precedence: Precedence,
+    exceptions: Exceptions,
+    first: int,
+) -> list[Outcome]:
+    """The outcome of each eroute, from a priority on."""
+    places = [0] * len(drafts)
+    for place, position in enumerate(precedence.order):
+        places[position] = place
+    return [
+        mapper.finish(
+            eroute,
+            draft
+            if position not in exceptions.selectors
+            else (_add(draft[0], "ET307", Kind.NOTED), *draft[1:]),
+            first + POLICIES_PER_PLACE * place,
+            refused=position in precedence.refused,
+        )
+        for position, (eroute, draft, place) in enumerate(
+            zip(host.eroutes, drafts, places, strict=True)
+        )
+    ]
+
+
+def _narrow(outcomes: list[Outcome], disputes: Sequence[Dispute]) -> None:
+    """Take out of the exemptions of disputed eroutes what the others of their pairs protect."""
+    for dispute in disputes:
+        winner, loser = outcomes[dispute.winner], outcomes[dispute.loser]
+        said = loser.eroute.said
+        if not winner.shields or not loser.treatment.steps or said.is_shunt:
+            continue  # a shunt exempts to everybody, as the winner does at most
+        shields = outside_of(winner.shields, loser.selectors, (said.family, said.destination))
+        outcomes[dispute.winner] = winner._replace(shields=shields)
 
 
 class _Mapper:
