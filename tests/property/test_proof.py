@@ -17,7 +17,7 @@ from eroute_translate.equivalence.fate import (
 )
 from eroute_translate.equivalence.proof import Difference, differences
 from eroute_translate.equivalence.reference import klips_side, reference
-from eroute_translate.equivalence.xfrm_side import XfrmSide
+from eroute_translate.equivalence.xfrm_side import Reqids, XfrmSide
 from eroute_translate.klips.decision import decide
 from eroute_translate.klips.eroute import Eroute
 from eroute_translate.klips.host import KlipsHost
@@ -97,7 +97,7 @@ def proof_of(
     asking = frozenset([given.reqid_base])
     groups = {o.reqid: o.eroute.saids for o in translation.outcomes if o.reqid}
     turned = direction != "out"
-    right = XfrmSide(policies, direction, family, mirrored=turned, asking=asking, groups=groups)
+    right = XfrmSide(policies, direction, family, mirrored=turned, reqids=Reqids(asking, groups))
     left = reference(kept, table_of(kept, family), given, direction)
     found = differences(left, right, lambda a, b: agree(a, b, direction), unmarked(family))
     return list(found), Given(policies, asking, groups)

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 from ..klips.crossing import Relation
 from ..klips.host import KlipsHost
 from ..klips.regions import Table, table_of
-from ..klips.said import Said
 from ..mapping.model import FWD, IN, OUT
 from ..mapping.translation import Translation
 from ..xfrm.model import Policy
@@ -23,7 +22,7 @@ from .reference import FORWARDED, klips_side, local_known, reference
 from .result import Check, Proof
 from .unreached import unreached_eroutes, unreached_policies
 from .witness import Declared, regions
-from .xfrm_side import ForwardedInClear, XfrmSide
+from .xfrm_side import NO_REQIDS, ForwardedInClear, Reqids, XfrmSide, reqids_of
 
 DIRECTIONS: Final = (OUT, IN, FWD)
 
@@ -44,14 +43,6 @@ class Spd(NamedTuple):
     defaults: Mapping[str, str] = {}
 
 
-class _Knowledge(NamedTuple):
-    """What is known of reqids and of findings; nothing of policies that are not ours."""
-
-    asking: frozenset[int] = frozenset()
-    groups: Mapping[int, tuple[Said, ...]] | None = None
-    declared: Declared | None = None
-
-
 def prove(translation: Translation, spd: Spd | None = None, progress: Progress = _quiet) -> Proof:
     """Hold a KLIPS host against the Ruleset made of it, or against other policies.
 
@@ -59,30 +50,28 @@ def prove(translation: Translation, spd: Spd | None = None, progress: Progress =
     mode and far end are compared.
     """
     host = translation.host
-    known = _Knowledge()
+    reqids, declared = NO_REQIDS, None
     if spd is None:
         spd = Spd(tuple(translation.policies()))
-        known = _own(translation)
+        reqids, declared = reqids_of(translation), _declared(translation)
     checks: list[Check] = []
     for family in (6, 4):
         table = table_of(host, family)
         mine = [policy for policy in spd.policies if policy.selector.family == family]
         if table.positions or mine:
-            checks += _checks(translation, table, Spd(tuple(mine), spd.defaults), known, progress)
+            one = Spd(tuple(mine), spd.defaults)
+            checks += _checks(translation, table, one, reqids, declared, progress)
     uncounted = tuple(eroute for eroute in host.eroutes if eroute.count == 0)
     return Proof(tuple(checks), tuple(_limits(translation)), uncounted)
 
 
-def _own(translation: Translation) -> _Knowledge:
-    options = translation.options
-    if options.reqid is not None:
-        return _Knowledge(frozenset([options.reqid]), None, _declared(translation))
-    groups = {o.reqid: o.eroute.saids for o in translation.outcomes if o.reqid}
-    return _Knowledge(frozenset([options.reqid_base]), groups, _declared(translation))
-
-
 def _checks(
-    translation: Translation, table: Table, spd: Spd, known: _Knowledge, progress: Progress
+    translation: Translation,
+    table: Table,
+    spd: Spd,
+    reqids: Reqids,
+    declared: Declared | None,
+    progress: Progress,
 ) -> Iterator[Check]:
     """The comparisons of one family."""
     host, options, family = translation.host, translation.options, table.family
@@ -90,26 +79,26 @@ def _checks(
     out: XfrmSide | None = None
     for direction in DIRECTIONS:
         turned = direction in (IN, FWD)
-        right = _side(spd, direction, family, known, mirrored=turned)
+        right = _side(spd, direction, family, reqids, mirrored=turned)
         out = out or right
         left = reference(host, table, options, direction)
         found = differences(left, right, _agreeing(direction), asked, progress)
         differing = regions(
-            found, left, right, (host, None), family, turned=turned, declared=known.declared
+            found, left, right, (host, None), family, turned=turned, declared=declared
         )
         dead = unreached_eroutes(left, host) if direction == OUT else ()
         pieces = (len(left.pieces), len(right.pieces))
         yield Check(direction, family, pieces, differing, (dead, unreached_policies(right)))
     if out is not None and not local_known(options, family):
         left = reference(host, table, options, FORWARDED)
-        pairs = ForwardedInClear(_side(spd, FWD, family, known), out)
+        pairs = ForwardedInClear(_side(spd, FWD, family, reqids), out)
         found = differences(left, pairs, _never_clear, asked, progress)
-        differing = regions(found, left, pairs, (host, None), family, declared=known.declared)
+        differing = regions(found, left, pairs, (host, None), family, declared=declared)
         yield Check(FORWARDED, family, (len(left.pieces), len(pairs.pieces)), differing)
 
 
 def _side(
-    spd: Spd, direction: str, family: int, known: _Knowledge, *, mirrored: bool = False
+    spd: Spd, direction: str, family: int, reqids: Reqids = NO_REQIDS, *, mirrored: bool = False
 ) -> XfrmSide:
     return XfrmSide(
         spd.policies,
@@ -117,8 +106,7 @@ def _side(
         family,
         mirrored=mirrored,
         default=spd.defaults.get(direction, "allow"),
-        asking=known.asking,
-        groups=known.groups,
+        reqids=reqids,
     )
 
 
@@ -138,7 +126,7 @@ def compare_policies(left: Spd, right: Spd, progress: Progress = _quiet) -> Proo
     checks = []
     for family in (6, 4):
         for direction in DIRECTIONS:
-            sides = [_side(spd, direction, family, _Knowledge()) for spd in (left, right)]
+            sides = [_side(spd, direction, family) for spd in (left, right)]
             if all(len(side.pieces) == 1 for side in sides) and family == 6:
                 continue  # no policy on either side
             found = differences(sides[0], sides[1], same_in_xfrm, progress=progress)

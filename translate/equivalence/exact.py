@@ -11,7 +11,7 @@ eroute, as :mod:`..mapping.precedence` does, and the finding says how many it wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,13 +23,13 @@ from ..mapping.model import OUT, Options
 from ..mapping.precedence import Exceptions
 from ..mapping.translation import Translation, translate
 from ..net import MASK_OF_LENGTH, WIDTH, Packet, Prefix, Selector
-from ..xfrm.model import Policy, PolicyKey
+from ..xfrm.model import PolicyKey
 from ..xfrm.regions import unmarked
 from .fate import Fate, agree
 from .klips_side import KlipsSide
 from .proof import Difference, differences
 from .reference import reference
-from .xfrm_side import XfrmSide
+from .xfrm_side import XfrmSide, reqids_of
 
 PAIRS: Final = 1_000
 """Crossing pairs that are looked at; a table with more of them is left to the safer eroutes."""
@@ -105,21 +105,26 @@ class _Trial:
             for policy in outcome.policies:
                 if policy.direction == OUT:
                     owners[policy.key] = position
-        policies = list(draft.policies())
+        policies, reqids = list(draft.policies()), reqids_of(draft)
         for family in (6, 4):
             table = table_of(self.host, family)
             if not table.positions:
                 continue
             left = reference(self.host, table, draft.options, OUT)
-            right = _out_side(draft, policies, family)
+            right = XfrmSide(policies, OUT, family, reqids=reqids)
             found = differences(left, right, _agree, unmarked(family), classify=False)
             for difference in found:
                 winner = difference.left.origin
                 taken = right.policies_of(difference.right.origin)
-                if winner < 0 or not taken or not difference.decided:
+                if winner < 0 or not taken:
                     continue
                 pair = frozenset((winner, owners.get(taken[0].key, -1)))
-                if pair in self.settled and pair not in self.over:
+                if pair not in self.settled or pair in self.over:
+                    continue
+                if not difference.decided:
+                    # Nobody knows what it would take: then it is not carried by exceptions.
+                    self.over[pair] = self.options.exception_limit + 1
+                else:
                     self._cover(pair, difference, left, right, table.regions, family)
         return {
             pair: self.over.get(pair) or sum(len(s) for s in self.found.get(pair, {}).values())
@@ -170,7 +175,7 @@ class _Trial:
                     regions,
                     row,
                     packet_of(family, point),
-                    self._whole(winner),
+                    self.host.eroutes[winner].selector,
                     chosen[-1] if chosen else None,
                 )
                 self.questions += asked
@@ -180,21 +185,9 @@ class _Trial:
             chosen.append(selector)
             cubes.append(cube_of(selector))
 
-    def _whole(self, position: int) -> Selector:
-        return self.host.eroutes[position].selector
-
 
 def _agree(expected: Fate, actual: Fate) -> bool:
     return agree(expected, actual, OUT)
-
-
-def _out_side(draft: Translation, policies: Sequence[Policy], family: int) -> XfrmSide:
-    options = draft.options
-    asking = frozenset([options.reqid_base if options.reqid is None else options.reqid])
-    groups = None
-    if options.reqid is None:
-        groups = {o.reqid: o.eroute.saids for o in draft.outcomes if o.reqid}
-    return XfrmSide(policies, OUT, family, asking=asking, groups=groups)
 
 
 def widest(

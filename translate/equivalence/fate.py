@@ -92,16 +92,16 @@ _WORDS: Final = {
 
 
 def _layer(layer: Layer) -> str:
-    name = {**TEMPLATE_PROTOCOLS, 0: "a group that is not known"}.get(
-        layer.protocol, str(layer.protocol)
-    )
+    number = layer.protocol
+    name = TEMPLATE_PROTOCOLS.get(number, str(number)).upper() if number else _UNKNOWN_GROUP
     if layer.far is None:
-        return name.upper() if layer.protocol else name
-    word = name.upper() if layer.protocol else name
+        return name
     family, address = layer.far
     where = format_address(family, address) if address else "any gateway"
-    return f"{word} in a tunnel with {where}"
+    return f"{name} in a tunnel with {where}"
 
+
+_UNKNOWN_GROUP: Final = "a group that is not known"
 
 CLEAR: Final = Fate(Kind.CLEAR)
 DROPPED: Final = Fate(Kind.DROPPED)

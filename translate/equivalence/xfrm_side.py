@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from ..cubes import Cube, CubeIndex, meet
 from ..klips.said import Said
+from ..mapping.translation import Translation
 from ..xfrm.lookup import BESIDE_FORWARDED, FORWARDED
 from ..xfrm.model import Policy
 from ..xfrm.regions import PolicyRegions
@@ -13,13 +15,34 @@ from .fate import CLEAR, Fate, Kind, fate_of_policies
 from .sides import Case, Piece
 
 
+class Reqids(NamedTuple):
+    """What reqids tell of policies: which ask the key daemon, and for which group the others are.
+
+    Empty for policies that are not ours.
+    """
+
+    asking: frozenset[int] = frozenset()
+    groups: Mapping[int, tuple[Said, ...]] | None = None
+
+
+def reqids_of(translation: Translation) -> Reqids:
+    """The reqids of our own Ruleset; one reqid for all tells no group from another."""
+    options = translation.options
+    if options.reqid is not None:
+        return Reqids(frozenset([options.reqid]))
+    groups = {o.reqid: o.eroute.saids for o in translation.outcomes if o.reqid}
+    return Reqids(frozenset([options.reqid_base]), groups)
+
+
+NO_REQIDS: Final = Reqids()
+
+
 class XfrmSide:
     """The policies of one direction and family.
 
     ``policies`` are all of a database, the oldest first.  With ``mirrored`` the packets are
     turned round, so that packets coming in can be compared with eroutes, which speak of those
-    that leave.  ``default`` is what becomes of packets without a policy (``allow`` or ``block``);
-    ``asking`` and ``groups`` are those of :func:`.fate.fate_of_policies`.
+    that leave.  ``default`` is what becomes of packets without a policy (``allow`` or ``block``).
     """
 
     def __init__(
@@ -30,8 +53,7 @@ class XfrmSide:
         *,
         mirrored: bool = False,
         default: str = "allow",
-        asking: frozenset[int] = frozenset(),
-        groups: Mapping[int, tuple[Said, ...]] | None = None,
+        reqids: Reqids = NO_REQIDS,
     ) -> None:
         mine = [p for p in policies if p.direction == direction and p.selector.family == family]
         beside = mine
@@ -49,7 +71,7 @@ class XfrmSide:
             fate = known.get(key)
             if fate is None:
                 fate = known[key] = fate_of_policies(
-                    entry.policies, direction, default, asking, groups
+                    entry.policies, direction, default, reqids.asking, reqids.groups
                 )
             pieces.append(Piece(entry.cube, fate, rank))
         self.pieces: Sequence[Piece] = pieces

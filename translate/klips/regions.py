@@ -209,12 +209,6 @@ class Regions:
         """Whether a row that may be taken for a packet is, whatever the order of insertion."""
         return self.order_known or self.possible(point) == {number}
 
-    def never_taken(self, number: int) -> bool:
-        """Whether an equal row is always tried before this one."""
-        key, mask = self.rows[number]
-        chain = self._chains[key]
-        return any(m == mask for m, _ in chain[: self._chain_place[number]])
-
     def _path(self, key: int) -> int:
         path = self._paths.get(key)
         if path is None:

@@ -138,10 +138,6 @@ class PolicyRegions:
                 return self.entries[cover].cube
         return _as_seen(cube, point)
 
-    def never_taken(self, rank: int) -> bool:
-        """Whether an entry with the very same selector comes before this one."""
-        return rank in self.index.repeated
-
 
 def _ranked(policies: Sequence[Policy], family: int, beside: Sequence[Policy]) -> Iterator[Entry]:
     """The entries in the order in which the kernel prefers them, the default last."""
