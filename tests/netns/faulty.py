@@ -15,10 +15,8 @@ from eroute_translate.net import Selector, parse_prefix
 from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.connection import Transport
 from eroute_translate.xfrm.model import Policy, PolicyKey, Template
-from eroute_translate.xfrm.pacing import Pacing
 from eroute_translate.xfrm.wire import GETPOLICY, messages
 
-NO_PAUSE = Pacing(0)
 FAULTS = ("send fails", "stall", "drop", "answers lost", "refused")
 
 
@@ -101,7 +99,7 @@ def faulty(
     """A channel into a namespace, and the transport below it."""
     opened = Channel.open(space, timeout=0.005 if fault == "stall" else 10)
     transport = Faulty(opened.transport, fault, at, poison)
-    return Channel(transport, block=block, pacing=NO_PAUSE), transport
+    return Channel(transport, block=block), transport
 
 
 def octets(channel: Channel) -> list[bytes]:

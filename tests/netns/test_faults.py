@@ -60,7 +60,6 @@ class Bed:
         self.journal = journal
         self.what = what
         self.good = Channel.open(space)
-        self.good._pacing.pause = 0
         self.good.install([*what.foreign, *what.new])
         self.after = octets(self.good)
         fill(self.good, what)

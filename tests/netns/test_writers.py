@@ -104,7 +104,6 @@ def test_a_change_before_every_send(
         monkeypatch.setattr(transaction, "MANY_REPLACED", 0)
     tried = told = finished = 0
     with Channel.open(netns) as good:
-        good._pacing.pause = 0
         old, new = of(CASE.foreign, CASE.old), of(CASE.foreign, CASE.new)
         rounds = 1 if block == 1 else 12
         at = 0

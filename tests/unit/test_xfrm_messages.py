@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import pickle
 import struct
 import subprocess
@@ -25,7 +26,6 @@ from eroute_translate.xfrm.family.structure import Key
 from eroute_translate.xfrm.family.structures import SelectorStruct, TemplateStruct
 from eroute_translate.xfrm.model import Policy
 from eroute_translate.xfrm.outcome import BulkError
-from eroute_translate.xfrm.pacing import Pacing
 from eroute_translate.xfrm.requests import (
     policy_id_message,
     policy_message,
@@ -339,7 +339,7 @@ class FakeKernel:
 
 
 def channel(kernel: FakeKernel, block: int = 10) -> Channel:
-    return Channel(kernel, block=block, pacing=Pacing(pause=0))
+    return Channel(kernel, block=block)
 
 
 def test_blocks_and_one_ack_for_each() -> None:
@@ -432,64 +432,15 @@ def test_what_cannot_be_encoded_stops_before_its_block() -> None:
     assert kernel.sizes == [10]
 
 
-class GrowingKernel(FakeKernel):
-    """Its table by index doubles during every second rest, as long as it is too small."""
-
-    def __init__(self, tells: bool = True) -> None:
-        super().__init__()
-        self.tells = tells
-        self.policies = 0
-        self.chains = 8
-        self.rests = self.asked = 0
-
-    def send(self, data: bytes | bytearray, /) -> int:
-        kind, _, sequence = struct.unpack_from("=HHI", data, 4)
-        if kind != c.XFRM_MSG_GETSPDINFO:
-            self.policies += len(data) // 184
-            return super().send(data)
-        self.asked += 1
-        assert bytes(data[16:]) == bytes(4)
-        if not self.tells:
-            self.answers.append(self.answer(bytes(data), sequence, errno.EINVAL, ""))
-            return len(data)
-        body = struct.pack("=I", 0)
-        body += struct.pack("=HH6I", 28, 1, 0, self.policies, 0, 9, 9, 9)
-        body += struct.pack("=HH2I", 12, 2, self.chains - 1, 1 << 20)
-        head = struct.pack("=IHHII", 16 + len(body), c.XFRM_MSG_NEWSPDINFO, 0, sequence, 0)
-        self.answers.append(head + body)
-        return len(data)
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds == 0.5
-        self.rests += 1
-        if not self.rests % 2 and self.chains < self.policies:
-            self.chains *= 2
-
-
-def test_blocks_wait_for_tables_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = GrowingKernel()
-    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.sleep", kernel.sleep)
-    opened = Channel(kernel, block=100, pacing=Pacing(pause=0.5, chain=2))
-    opened.install(policies(1000))
-    assert kernel.policies == sum(kernel.sizes) == 1000
-    # Small blocks while the chains are longer than two, as many as the table needs to double.
-    assert 32 in kernel.sizes
-    assert kernel.chains >= 256
-    assert kernel.rests
-    # What fits into the tables as they are goes without a rest, and without a question each time.
-    kernel.policies, kernel.rests, kernel.asked = 0, 0, 0
-    kernel.sizes.clear()
-    Channel(kernel, block=100, pacing=Pacing(pause=0.5, chain=2)).install(policies(500))
-    assert kernel.sizes == [100] * 5
-    assert (kernel.rests, kernel.asked) == (0, 1)
-
-
-def test_a_kernel_that_does_not_tell_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = GrowingKernel(tells=False)
-    monkeypatch.setattr("eroute_translate.xfrm.pacing.time.sleep", kernel.sleep)
-    Channel(kernel, block=100, pacing=Pacing(pause=0.5)).install(policies(450))
+def test_the_cpu_is_let_go_after_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its answer and the next send: the kernel grows its tables there."""
+    kernel = FakeKernel()
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: sizes.append(len(kernel.sizes)))
+    with channel(kernel, block=100) as opened:
+        opened.install(policies(450))
     assert kernel.sizes == [100, 100, 100, 100, 50]
-    assert (kernel.rests, kernel.asked) == (0, 1)
+    assert sizes == [1, 2, 3, 4, 5]
 
 
 class DumpingKernel(FakeKernel):

@@ -48,7 +48,7 @@ class Channel(Link):
             return encode_installs(part, sequence, replace=replace, seconds=seconds, exact=exact)
 
         verb = "install" if replace else "add"
-        _require(verb, policies, self.run(policies, encode, asked=verb, paced=True))
+        _require(verb, policies, self.run(policies, encode, asked=verb))
 
     def remove(self, policies: Sequence[Policy], *, exact: bool = False) -> None:
         """Remove policies, by index where they have one; a missing one is an error, ENOENT."""
@@ -80,14 +80,12 @@ class Channel(Link):
         at = 0
         while at < len(changes):
             count = _that_fit(changes[at : at + self._block], self._block * ANSWER_BYTES)
-            part = changes[at : at + self._pacing.reserve(count)]
+            part = changes[at : at + count]
             displaced = self._exchange(part, at, len(changes), by_index=by_index)
             if displaced:
                 self._put_back(displaced)
                 raise MeanwhileError([theirs or ours for theirs, ours in displaced])
             at += len(part)
-            if at < len(changes):
-                self._pacing.sent(len(part), self.tables)
 
     def _exchange(
         self,

@@ -8,7 +8,6 @@ from typing import Final
 
 from ..net import MASK_OF_LENGTH, Prefix, Selector
 from .model import Policy, Template
-from .pacing import Tables
 from .text import MODES
 from .wire import (
     ALL_ALGORITHMS,
@@ -33,10 +32,6 @@ from .wire import (
 
 _DUMPED: Final = struct.Struct("=16x16s16sHHHHHBBB3xiI96xIIBB6x")
 _ALL_OF_INFO: Final = struct.Struct("=16x56x8Q32x10xBB4x")
-
-_SPD_INFO: Final = 1
-_SPD_HASH_INFO: Final = 2
-"""Attributes of NEWSPDINFO: XFRMA_SPD_INFO, XFRMA_SPD_HINFO."""
 
 _MASKS: Final = (MASK_OF_LENGTH[4], MASK_OF_LENGTH[6])
 
@@ -232,18 +227,3 @@ def unmodelled(message: bytes) -> tuple[str, ...]:
         elif kind == XFRMA_TMPL and _restricts_algorithms(payload):
             lost.append("algorithm masks")
     return tuple(lost)
-
-
-def decode_tables(message: bytes) -> Tables | None:
-    """What NEWSPDINFO says of policies, those of sockets aside, and of the table by index.
-
-    ``None`` where it says nothing of one of them; raises ``ValueError`` when it is cut.
-    """
-    policies = chains = None
-    for kind, payload in attributes(message[HEADER.size + 4 :]):
-        if kind == _SPD_INFO and len(payload) >= 12:
-            policies = sum(struct.unpack_from("=III", payload))
-        elif kind == _SPD_HASH_INFO and len(payload) >= 4:
-            (mask,) = struct.unpack_from("=I", payload)
-            chains = mask + 1
-    return None if policies is None or chains is None else Tables(policies, chains)

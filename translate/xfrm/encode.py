@@ -22,7 +22,6 @@ from .wire import (
     DELPOLICY,
     DIRECTIONS,
     GETPOLICY,
-    GETSPDINFO,
     HEADER,
     INDEX_AT,
     NEWPOLICY,
@@ -295,11 +294,6 @@ def encode_questions(policies: Iterable[Policy], sequence: int = 0) -> list[byte
 
 def _named(policy: Policy | None) -> str:
     return "" if policy is None else f"{policy.selector} {policy.direction}"
-
-
-def encode_info_request(sequence: int) -> bytes:
-    """The request for the size of the policy database: no flags."""
-    return HEADER.pack(HEADER.size + 4, GETSPDINFO, NLM_F_REQUEST, sequence, 0) + bytes(4)
 
 
 def encode_dump(sequence: int) -> bytes:

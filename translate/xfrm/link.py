@@ -6,12 +6,19 @@ always reported, success only with NLM_F_ACK.  So the last message of a block al
 ack, and whatever else comes back is a failure.  Each answer is a datagram that takes 832 bytes of
 the receive buffer, so a block is never larger than the failures that the buffer can hold.
 
+After each block the sender yields its CPU.  The tables of policies begin with 8 chains and double,
+one step at a time, in a work item of the CPU that inserts, which waits for a grace period of RCU
+(net/xfrm/xfrm_policy.c:xfrm_hash_resize).  A sender that never lets go is in a locked section
+whenever the clock ticks: no quiescent state is seen, a doubling takes a tenth of a second, and
+every insertion walks chains of hundreds meanwhile.  A switch of context is a quiescent state.
+
 No pyroute2 here: a socket, and the bytes of :mod:`.encode`.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -26,15 +33,12 @@ from .connection import (
     enlarge,
     open_socket,
 )
-from .decode import decode_tables
-from .encode import encode_dump, encode_info_request
+from .encode import encode_dump
 from .errors import KernelError, hint_for
 from .outcome import BrokenError, BulkError, Failure, Report
-from .pacing import Pacing, Tables
 from .wire import (
     HEADER,
     NEWPOLICY,
-    NEWSPDINFO,
     NLM_F_ACK,
     NLM_F_REQUEST,
     NLMSG_DONE,
@@ -53,7 +57,7 @@ class _Part(NamedTuple):
     sequence: int
 
 
-BLOCK: Final = 512
+BLOCK: Final = 256
 """Messages in one send: more do not pay, and the kernel cannot grow its tables meanwhile."""
 
 ANSWER_BYTES: Final = 1024
@@ -77,16 +81,9 @@ class Link:
     a signal interrupted, are known by their numbers and passed over.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        *,
-        block: int = BLOCK,
-        pacing: Pacing | None = None,
-    ) -> None:
+    def __init__(self, transport: Transport, *, block: int = BLOCK) -> None:
         self.transport = transport
         self._block = max(1, block)
-        self._pacing = pacing or Pacing()
         self._sequence = 1
         self._dumping = 0
 
@@ -146,20 +143,18 @@ class Link:
         *,
         asked: str,
         stop: bool = True,
-        paced: bool = False,
         noun: str = "policies",
     ) -> Report:
         """Send a message for each item, in blocks.
 
         ``encode`` makes the messages of a part of the items, numbered from a sequence number on,
-        without NLM_F_ACK.  With ``stop`` nothing is sent after a block with a failure.  ``paced``
-        is for what fills the kernel's tables.  Raises :class:`BulkError` when the connection
-        breaks.
+        without NLM_F_ACK.  With ``stop`` nothing is sent after a block with a failure.  Raises
+        :class:`BulkError` when the connection breaks.
         """
         total = len(items)
         failures: list[Failure] = []
         at = sent = 0
-        blocks = self._encoded(items, encode, paced=paced)
+        blocks = self._encoded(items, encode)
         if total > self._block:
             blocks = in_advance(blocks)
         try:
@@ -169,8 +164,6 @@ class Link:
                     sent = part.end
                     self._send(data)
                     self._read_acks(part.sequence, part.end - at, at, failures)
-                    if paced and sent < total:
-                        self._pacing.sent(sent - at, self.tables)
                     at = sent
                     if stop and failures:
                         break
@@ -185,27 +178,14 @@ class Link:
         self,
         items: Sequence[T],
         encode: Callable[[Sequence[T], int], Sequence[bytes]],
-        *,
-        paced: bool,
     ) -> Generator[tuple[_Part, bytearray]]:
         """The blocks of a run, in their order."""
         at = 0
         while at < len(items):
             count = min(self._block, len(items) - at)
-            if paced:
-                count = self._pacing.reserve(count)
             part = _Part(at + count, self._take(count))
             yield part, with_ack(encode(items[at : at + count], part.sequence))
             at += count
-
-    def tables(self) -> Tables | None:
-        """Policies and size of the table by index, or ``None`` where the kernel does not tell."""
-        sequence = self._take(1)
-        self._send(encode_info_request(sequence))
-        while True:
-            for kind, number, start, end, data in self._answers(_ACK_BUFFER):
-                if number == sequence:
-                    return decode_tables(data[start:end]) if kind == NEWSPDINFO else None
 
     def _take(self, count: int) -> int:
         """Sequence numbers for so many messages."""
@@ -258,6 +238,7 @@ class Link:
                 if code:
                     failures.append(Failure(base + sequence - first, code, text))
                 if sequence == last:
+                    os.sched_yield()
                     return
 
     def _answers(self, size: int) -> Iterator[tuple[int, int, int, int, bytes]]:

@@ -17,8 +17,6 @@ NEWPOLICY: Final = 19
 DELPOLICY: Final = 20
 GETPOLICY: Final = 21
 UPDPOLICY: Final = 25
-NEWSPDINFO: Final = 36
-GETSPDINFO: Final = 37
 
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
