@@ -107,3 +107,29 @@ def test_the_kernel_against_a_file_of_policies(
     assert main(["verify", "-q", *LOCAL, table, "--against", str(printed)]) == 0
     policy(netns, "delete", "src", "10.1.2.0/24", "dst", "99.0.0.0/8", "dir", "out")
     assert main(["verify", str(printed), "--netns", netns]) == 13
+
+
+def test_the_report_tells_what_would_change(
+    netns: str, table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = ["--state-folder", str(tmp_path / "state"), "--netns", netns]
+
+    def page() -> tuple[int, str]:
+        code = main(["report", "-q", *LOCAL, *target, table])
+        return code, capsys.readouterr().out
+
+    code, text = page()
+    assert code == 0
+    assert f"## Changes on the namespace {netns}\n" in text
+    assert "\n+ src 10.1.2.0/24 dst 99.0.0.0/8 dir out action block" in text
+    assert main(["apply", "-q", "--yes", *LOCAL, *target, table]) == 0
+    capsys.readouterr()
+    code, text = page()
+    assert code == 0
+    assert "\n0 to add, 0 to replace, 0 to remove, " in text
+    key = ["src", "10.1.2.0/24", "dst", "99.0.0.0/8", "dir", "out"]
+    policy(netns, "delete", *key)
+    policy(netns, "add", *key, "priority", "7")
+    code, text = page()
+    assert code == 15
+    assert f"- taken by others on the namespace {netns}: 1 places of ours" in text

@@ -348,6 +348,7 @@ FLOORS: Final = {
     "firewall": 3,
     "render": 3,
     "report": 3,
+    "report_page": 3,
     "cli": 4,
     "__main__": 5,
 }

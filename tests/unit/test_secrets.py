@@ -176,6 +176,7 @@ def test_a_script_holds_its_keys_and_json_only_by_name(name: str, files: dict[st
         ("explain", "--src", "10.1.0.1", "--dst", "10.2.0.1"),
         ("verify",),
         ("verify", "--format", "json"),
+        ("report", "-v"),
     ],
     ids=" ".join,
 )

@@ -257,7 +257,7 @@ def test_refused_entries_end_with_12(tmp_path: Path, capsys: pytest.CaptureFixtu
     damaged = written(tmp_path / "damaged", TABLE + "7          10.9.0.0/16 -> 10.8.0.0/1\n")
     code, output = verified(capsys, *LOCAL, damaged)
     assert code == 12
-    assert "could not be read and have no part in it" in output
+    assert "could not be read: no part of the proof" in output
 
 
 @pytest.mark.parametrize(

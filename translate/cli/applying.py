@@ -124,13 +124,18 @@ def plan_verb(arguments: argparse.Namespace) -> int:
             return EXIT_FAILED
     else:
         with busy("comparing"):
-            plan = _make(arguments, journal_of(arguments), kernel_of(arguments), translation)
+            plan = plan_of_target(arguments, translation)
         # What is only needed to carry it out is let go, for a large plan takes much to print.
         plan = replace(plan, policies=replace(plan.policies, wanted=None))
     print_plan(plan, machine=arguments.format == "json")
     if plan.conflicts:
         return EXIT_STALE
     return EXIT_DONE if plan.empty else EXIT_WOULD_CHANGE
+
+
+def plan_of_target(arguments: argparse.Namespace, translation: Translation) -> WholePlan:
+    """What ``apply`` would change now; raises :class:`KernelError`, ``ValueError`` and others."""
+    return _make(arguments, journal_of(arguments), kernel_of(arguments), translation)
 
 
 def _plan_against(arguments: argparse.Namespace, translation: Translation) -> WholePlan | None:

@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     _check(verbs)
     _explain(verbs)
     _verify(verbs)
+    _report(verbs)
     _direct(verbs)
     _live(verbs)
     return parser
@@ -157,6 +158,19 @@ def _verify(verbs: _Verbs) -> None:
     parser.add_argument(
         "--netns", metavar="NAME", help="compare with the kernel in a network namespace"
     )
+    _mapping(parser)
+    _speech(parser)
+
+
+def _report(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "report", "the page for the reviewer: what is carried, and the proof")
+    _input(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE (mode 0600)")
+    parser.add_argument(
+        "--live", action="store_true", help="tell too what apply would change on this host"
+    )
+    _target_host(parser)
+    _owning(parser)
     _mapping(parser)
     _speech(parser)
 

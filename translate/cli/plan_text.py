@@ -55,11 +55,12 @@ def print_plan(plan: WholePlan, *, machine: bool) -> None:
     if machine:
         print(json.dumps(_plan_json(plan), indent=1, sort_keys=True))
         return
-    for line in _lines(plan, colour=wants_colour(sys.stdout)):
+    for line in plan_lines(plan, colour=wants_colour(sys.stdout)):
         print(line)
 
 
-def _lines(plan: WholePlan, *, colour: bool) -> Iterator[str]:
+def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
+    """The text of a plan; the last line counts the changes."""
     for change in plan.states.changes:
         yield _state_line(change, plan.state_places, colour=colour)
     for change in plan.states.conflicts:

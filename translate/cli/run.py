@@ -66,6 +66,10 @@ def _verb(arguments: argparse.Namespace) -> int:
             from .verify import verify
 
             return verify(arguments)
+        case "report":
+            from .report import report_verb
+
+            return report_verb(arguments)
         case "plan" | "apply" | "confirm" | "rollback" | "status" | "restore":
             from .live import live
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -22,8 +23,13 @@ from ..klips.source import read_source
 from ..klips.tree import is_archive, read_archive, read_tree, unpacked_text
 
 
-def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list[str], bool]:
-    """Read all files; return the host, what was found, the names, and whether all were read."""
+def read_host(
+    arguments: argparse.Namespace, digests: dict[str, str] | None = None
+) -> tuple[KlipsHost, Collector, list[str], bool]:
+    """Read all files; return the host, what was found, the names, and whether all were read.
+
+    ``digests`` takes the SHA-256 of each file by its name, in hexadecimal.
+    """
     collector = Collector()
     readings: list[Reading] = []
     configurations: list[tuple[Path, str, bytes]] = []
@@ -42,6 +48,8 @@ def read_host(arguments: argparse.Namespace) -> tuple[KlipsHost, Collector, list
             complete = False
             collector.add(_unreadable(shown, error))
             continue
+        if digests is not None:
+            digests[shown] = sha256(data).hexdigest()
         data = unpacked_text(data)
         if is_archive(data):
             readings.extend(read_archive(BytesIO(data), shown, collector))

@@ -156,7 +156,9 @@ def compare_hosts(left: KlipsHost, right: KlipsHost, progress: Progress = _quiet
 def _limits(translation: Translation) -> Iterator[str]:
     host, options = translation.host, translation.options
     if host.unread:
-        yield f"{len(host.unread)} entries of the input could not be read and have no part in it"
+        count = len(host.unread)
+        what = "1 entry of the input" if count == 1 else f"{count} entries of the input"
+        yield f"{what} could not be read: no part of the proof"
     if not options.routed and any(
         _has(host, f) for f in (4, 6) if f not in translation.scope.known
     ):

@@ -72,7 +72,9 @@ def conclusion(proof: Proof) -> str:
     weaker = sum(region.weaker for region in regions)
     open_ = sum(not region.certain for region in regions)
     declared = sum(bool(region.declared) for region in regions)
-    parts = [f"{len(regions)} regions of packets differ", f"{weaker} of them weaker"]
+    count = len(regions)
+    what = "region of packets differs" if count == 1 else "regions of packets differ"
+    parts = [f"{count} {what}", f"{weaker} of them weaker"]
     if open_:
         parts.append(f"{open_} depend on an order of insertion that nobody knows")
     if declared:

@@ -1,0 +1,75 @@
+"""The verb ``report``: the page for the person who signs the change."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ..apply.ruleset import origins
+from ..equivalence.compare import prove
+from ..equivalence.exact import translate_exactly
+from ..equivalence.report import conclusion, lines
+from ..render import Page
+from ..report import read_summary, summary
+from ..report_page import Changes, Proved, report
+from ..xfrm.errors import KernelError
+from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_STALE
+from .options import mapping_options
+from .progress import Progress, busy
+from .run import exit_code
+from .sources import read_host
+from .terminal import show, write_output
+
+
+def report_verb(arguments: argparse.Namespace) -> int:
+    """Translate, prove, and print the page; return the exit code."""
+    digests: dict[str, str] = {}
+    with busy("reading"):
+        host, collector, names, complete = read_host(arguments, digests)
+    if not host.rows:
+        _show(arguments, collector.items)
+        return EXIT_NOTHING if complete else EXIT_FAILED
+    with busy("translating"):
+        translation = translate_exactly(host, mapping_options(arguments))
+    with Progress("proving") as progress:
+        proof = prove(translation, None, progress)
+    told = lines(
+        proof, ("KLIPS", "XFRM"), everything=arguments.verbose, origins=origins(translation)
+    )
+    proved = Proved(tuple(told), conclusion(proof), proof.equal, tuple(proof.limits))
+    page = Page(translation, tuple(names), tuple(collector.items))
+    changes = None
+    if arguments.live or arguments.netns:
+        from .applying import plan_of_target
+        from .plan_text import plan_lines
+
+        try:
+            with busy("comparing"):
+                plan = plan_of_target(arguments, translation)
+        except (KernelError, ValueError) as error:
+            print(f"eroute-translate report: {error}", file=sys.stderr)
+            return EXIT_FAILED
+        target = f"the namespace {arguments.netns}" if arguments.netns else "this host"
+        changes = Changes(target, tuple(plan_lines(plan)), plan.conflicts)
+    write_output(report(page, digests, proved, changes), arguments.output)
+    _show(arguments, page.findings)
+    if arguments.format == "text":
+        for line in (*read_summary(host), summary(translation), proved.conclusion):
+            print(f"eroute-translate: {line}", file=sys.stderr)
+    code = exit_code(arguments, translation, page.findings, complete)
+    if code == EXIT_FAILED:
+        return code
+    if not proof.equal:
+        return EXIT_DIFFERS
+    if code == EXIT_DONE and changes is not None and changes.conflicts:
+        return EXIT_STALE
+    return code
+
+
+def _show(arguments: argparse.Namespace, items: object) -> None:
+    show(
+        items,  # type: ignore[arg-type]
+        machine=arguments.format == "json",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
