@@ -19,7 +19,7 @@ from ..klips.key import without_keys
 from ..klips.lookup import KEY_BITS, row_of
 from ..klips.said import SA_INT, SHUNTS
 from ..klips.words import Word
-from ..mapping.daemon_configuration import configure
+from ..mapping.daemons.configuration import configure
 from ..mapping.model import POLICIES_PER_PLACE, Options
 from ..mapping.translation import translate
 from ..net import WIDTH
