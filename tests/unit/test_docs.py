@@ -346,8 +346,10 @@ FLOORS: Final = {
     "equivalence": 3,
     "explain": 3,
     "firewall": 3,
+    "json_forms": 3,
     "render": 3,
     "report": 3,
+    "script_lines": 3,
     "cli": 4,
     "__main__": 5,
 }
