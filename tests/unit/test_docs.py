@@ -23,7 +23,7 @@ import pytest
 
 import eroute_translate.mapping
 from eroute_translate import cli
-from eroute_translate.cli.options import build_parser
+from eroute_translate.cli.parser import build_parser
 from eroute_translate.codes import TITLES
 from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.assembly import host_of_listings

@@ -12,7 +12,7 @@ from ..mapping.daemons.configuration import configure
 from ..render import Target
 from ..report import read_summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .terminal import show, write_output
 
 

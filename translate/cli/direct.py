@@ -25,7 +25,7 @@ from ..mapping.translation import translate
 from ..net import WIDTH
 from ..render import Page, Target, render, render_command, render_user_template
 from . import EXIT_DONE, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .run import exit_code
 from .terminal import show, write_output
 
