@@ -10,9 +10,9 @@ from typing import Final
 from . import __version__
 from .diagnostics import Diagnostic, Severity
 from .klips.host import KlipsHost
-from .mapping.daemon import DaemonConfiguration, DaemonConnection
+from .mapping.daemons.model import DaemonConfiguration, DaemonConnection
+from .mapping.daemons.proposals import TITLES, Daemon
 from .mapping.model import Kind
-from .mapping.proposals import TITLES, Daemon
 from .render import Target, render_template
 
 DAEMON_OF: Final = {Target.SWANCTL: Daemon.SWANCTL, Target.LIBRESWAN: Daemon.LIBRESWAN}

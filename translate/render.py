@@ -1,37 +1,50 @@
-"""Values to text: all target syntax lives in the templates and in the filters below.
+"""Values to text: the templates, and what they are given.
 
-One loader finds the templates of a wheel, of an editable install and of a checkout alike.  Ours
-run in a plain environment with strict undefined; a template of the user's runs in a sandbox.
+All target syntax lives in the templates and in their filters (:mod:`.script_lines`,
+:mod:`.json_forms`, :mod:`.firewall`, :mod:`.daemon_text`).  One loader finds the templates of a
+wheel, of an editable install and of a checkout alike.  Ours run in a plain environment with strict
+undefined; a template of the user's runs in a sandbox.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from socket import AF_INET, inet_ntop
 from typing import TYPE_CHECKING, Any, Final
 
 from . import __version__
-from .diagnostics import Diagnostic, Severity, visible
+from .diagnostics import Diagnostic, Severity
+from .json_forms import (
+    FORMAT_VERSION,
+    association_json,
+    diagnostic_json,
+    eroute_json,
+    link_json,
+    policy_json,
+    route_json,
+    to_json,
+)
 from .klips.eroute import format_eroute
-from .mapping.associations import Carried
-from .mapping.links import Link, LinkRoute
 from .mapping.mast import MastVerdict, mast_ruleset
-from .mapping.model import BLOCK, TUNNEL_MODE, Kind, Outcome
-from .net import format_address
-from .xfrm.model import TEMPLATE_PROTOCOLS, Algorithm, Policy, State
+from .script_lines import (
+    comment,
+    eroute_comment,
+    outcome_lines,
+    policy_lines,
+    route_arguments,
+    systemd_word,
+)
+from .xfrm.model import Policy
 from .xfrm.state_text import state_arguments, state_id_arguments
-from .xfrm.text import PREFIX_TEXTS, key_arguments, policy_arguments, template_words
+from .xfrm.text import key_arguments, policy_arguments
 
 if TYPE_CHECKING:
     import jinja2
 
     from .mapping.translation import Translation
-    from .xfrm.model import Template
 
 
 class Target(StrEnum):
@@ -60,9 +73,6 @@ TEMPLATE_OF: Final = {
 
 NEVER_PARTIAL: Final = ("ET305", "ET306")
 """What --allow-partial does not lift: nothing is known of the order, or it has no room."""
-
-FORMAT_VERSION: Final = 1
-"""Version of the JSON form; see docs/schema/ruleset-1.json."""
 
 
 class RenderError(Exception):
@@ -254,7 +264,6 @@ def _template_line(error: BaseException) -> str:
 
 
 _PIECES: Final = 2000
-_ANY: Final = "0.0.0.0"  # noqa: S104 - the template of any address
 
 
 def _in_blocks(template: jinja2.Template, context: dict[str, object]) -> Iterator[str]:
@@ -315,250 +324,3 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "swanctl": daemon_text.swanctl_value,
         "ipsec_conf": daemon_text.ipsec_conf_value,
     }
-
-
-def comment(value: object) -> str:
-    """Text for a comment: one line, nothing in it that a terminal or a shell acts upon."""
-    return visible(str(value)).replace("\u2028", " ").replace("\u2029", " ")
-
-
-def systemd_word(value: object, *, variables: bool = False) -> str:
-    """One word of a unit file, quoted, specifiers taken literally (systemd.syntax(7)).
-
-    ``variables`` is for command lines, where a dollar sign means one too (systemd.service(5)).
-
-    Raises ``ValueError`` for text with control characters.
-    """
-    text = str(value)
-    if not text.isprintable():
-        raise ValueError(f"{text!r} cannot stand in a unit file")
-    for sign, doubled in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
-        text = text.replace(sign, doubled)
-    if variables:
-        text = text.replace("$", "$$")
-    return f'"{text}"'
-
-
-def policy_lines(policies: Iterable[Policy], command: str, *, numeric: bool = False) -> str:
-    """One line for each policy: the command and the policy's arguments."""
-    if numeric:
-        return "".join([f"{command} {policy_arguments(p, numeric=True)}\n" for p in policies])
-    return "".join([f"{command} {policy_arguments(p)}\n" for p in policies])
-
-
-def outcome_lines(outcome: Outcome, command: str) -> str:
-    """The lines of :func:`policy_lines` for the policies of one eroute.
-
-    The common eroute has one selector, no ports, and three policies that share their parts; each
-    part is then printed once.  A test holds the two functions equal.
-    """
-    eroute, treatment, selectors, reqid, shields, priority, _, shadowed, _, if_id = outcome
-    if len(selectors) != 1 or shields or shadowed or treatment[9] or if_id:
-        return policy_lines(outcome.policies, command)
-    source, destination, protocol, source_port, destination_port = selectors[0]
-    if protocol or source_port or destination_port or source[0] == 6:
-        return policy_lines(outcome.policies, command)
-    out = inward = ""
-    if treatment[3]:
-        said = eroute[1][0]
-        if said[2] == 6:
-            return policy_lines(outcome.policies, command)
-        local = inet_ntop(AF_INET, treatment[8].to_bytes(4))
-        remote = inet_ntop(AF_INET, said[3].to_bytes(4))
-        for step, mode, optional in treatment[3]:
-            name = TEMPLATE_PROTOCOLS[step]
-            here, there = (local, remote) if mode == TUNNEL_MODE else (_ANY, _ANY)
-            out = f"{out} {template_words(here, there, name, reqid, mode, False)}"
-            inward = f"{inward} {template_words(there, here, name, reqid, mode, optional)}"
-    near, far = PREFIX_TEXTS[source], PREFIX_TEXTS[destination]
-    verdict = " action block" if treatment[2] == BLOCK else ""
-    text = f"{command} src {near} dst {far} dir out{verdict} priority {priority}{out}\n"
-    if not treatment[4]:
-        return text
-    mirrored = f"{command} src {far} dst {near} dir "
-    tail = f" priority {priority}{inward}\n"
-    if treatment[5]:
-        return f"{text}{mirrored}in{tail}{mirrored}fwd{tail}"
-    return f"{text}{mirrored}in{tail}"
-
-
-def eroute_comment(outcome: Outcome) -> str:
-    """The comment before the policies of an eroute: place, the row, and what became of it."""
-    eroute, treatment = outcome[0], outcome[1]
-    span = eroute[2]
-    text = f"{span[0]}:{span[1]}: {format_eroute(eroute)}"
-    if not text.isprintable():
-        text = comment(text)
-    kind, rule, codes = treatment[0], treatment[1], treatment[7]
-    listed = f" ({', '.join(codes)})" if codes else ""
-    if outcome[8]:
-        return f"# {text}\n# an exception before all others, rule {rule}{listed}"
-    return f"# {text}\n# {kind}, rule {rule}{listed}"
-
-
-def to_json(value: object) -> str:
-    """A JSON value on one line, keys in a fixed order."""
-    return json.dumps(value, ensure_ascii=True, sort_keys=True)
-
-
-def policy_json(policy: Policy) -> dict[str, object]:
-    """A policy as the JSON form has it."""
-    selector = policy.selector
-    document: dict[str, object] = {
-        "direction": policy.direction,
-        "source": str(selector.source),
-        "destination": str(selector.destination),
-        "protocol": selector.protocol,
-        "source_port": selector.source_port,
-        "destination_port": selector.destination_port,
-        "priority": policy.priority,
-        "action": policy.action,
-        "templates": [_template_json(template) for template in policy.templates],
-        "if_id": policy.if_id,
-    }
-    return document
-
-
-def link_json(link: Link) -> dict[str, object]:
-    """An interface of ``--interface xfrm`` as the JSON form has it."""
-    return {
-        "name": visible(link.name),
-        "physical": visible(link.physical),
-        "if_id": link.if_id,
-        "mtu": link.mtu or None,
-    }
-
-
-def route_json(route: LinkRoute) -> dict[str, object]:
-    """A route beside the policies as the JSON form has it."""
-    return {
-        "destination": str(route.destination),
-        "device": visible(route.device),
-        "gateway": None if route.gateway is None else format_address(*route.gateway),
-        "source": None if route.source is None else format_address(*route.source),
-        "metric": route.metric or None,
-        "table": visible(route.table),
-    }
-
-
-def route_arguments(route: LinkRoute) -> str:
-    """``DESTINATION dev DEVICE ...`` as ``ip route add`` takes it (ip-route(8)), words quoted."""
-    words = [f"{route.destination}"]
-    if route.gateway is not None:
-        words += ["via", format_address(*route.gateway)]
-    words += ["dev", route.device]
-    if route.source is not None:
-        words += ["src", format_address(*route.source)]
-    if route.metric:
-        words += ["metric", str(route.metric)]
-    if route.table not in ("main", "254"):
-        words += ["table", route.table]
-    return shlex.join(words)
-
-
-def association_json(carried: Carried, show_keys: bool = False) -> dict[str, object]:
-    """One association with what became of it, as the JSON form has it."""
-    association, state = carried.association, carried.state
-    return {
-        "file": visible(association.span.file),
-        "line": association.span.line,
-        "said": visible(str(association.said)),
-        "outcome": carried.kind,
-        "findings": list(carried.codes),
-        "reason": carried.reason,
-        "state": None if state is None else state_json(state, show_keys=show_keys),
-    }
-
-
-def state_json(state: State, *, show_keys: bool = False) -> dict[str, object]:
-    """A state as the JSON form has it: keys by their length, unless they are asked for."""
-
-    def algorithm_json(algorithm: Algorithm | None) -> dict[str, object] | None:
-        if algorithm is None:
-            return None
-        name, key, bits = algorithm
-        shown = key.reveal().hex() if show_keys else None
-        return {"name": name, "key_bits": key.bits, "icv_bits": bits, "key": shown}
-
-    encapsulation = state.encapsulation
-    return {
-        "protocol": TEMPLATE_PROTOCOLS[state.protocol],
-        "source": format_address(state.family, state.source),
-        "destination": format_address(state.family, state.destination),
-        "spi": state.spi,
-        "mode": state.mode,
-        "reqid": state.reqid,
-        "encryption": algorithm_json(state.encryption),
-        "authentication": algorithm_json(state.authentication),
-        "compression": state.compression or None,
-        "replay_window": state.replay_window,
-        "selector": None if state.selector is None else str(state.selector),
-        "flags": [*state.flags, *state.extra_flags],
-        "limits": {name: number for name, number in state.limits._asdict().items() if number},
-        "encapsulation": None if encapsulation is None else list(encapsulation),
-        "if_id": state.if_id,
-    }
-
-
-def _template_json(template: Template) -> dict[str, object]:
-    return {
-        "protocol": TEMPLATE_PROTOCOLS[template.protocol],
-        "mode": template.mode,
-        "source": format_address(template.family, template.source),
-        "destination": format_address(template.family, template.destination),
-        "reqid": template.reqid,
-        "spi": template.spi,
-        "level": "use" if template.optional else "required",
-    }
-
-
-def eroute_json(outcome: Outcome) -> dict[str, object]:
-    """One entry of the input with its outcome, as the JSON form has it."""
-    eroute, treatment = outcome.eroute, outcome.treatment
-    selector = eroute.selector
-    return {
-        "file": visible(eroute.span.file),
-        "line": eroute.span.line,
-        "klips": visible(format_eroute(eroute)),
-        "count": eroute.count,
-        "source": str(selector.source),
-        "destination": str(selector.destination),
-        "protocol": selector.protocol,
-        "source_port": selector.source_port,
-        "destination_port": selector.destination_port,
-        "saids": [visible(str(said)) for said in eroute.saids],
-        "identities": None
-        if eroute.identities is None
-        else [visible(text) for text in eroute.identities],
-        "outcome": treatment.kind,
-        "rule": treatment.rule,
-        "findings": list(treatment.codes),
-        "reason": outcome.reason,
-        "policies": [policy_json(policy) for policy in outcome.policies],
-    }
-
-
-def diagnostic_json(item: Diagnostic) -> dict[str, object]:
-    """A diagnostic as the JSON form has it."""
-    span = item.span
-    return {
-        "code": item.code,
-        "severity": item.severity.value,
-        "message": visible(item.message),
-        "file": None if span is None else visible(span.file),
-        "line": None if span is None else span.line,
-        "column": None if span is None else span.column,
-        "end_column": None if span is None else max(span.column, span.end_column),
-        "excerpt": visible(item.excerpt[:200]),
-        "expected": item.expected,
-        "hint": visible(item.hint),
-        "related": [
-            {"file": visible(s.file), "line": s.line, "message": visible(t)}
-            for s, t in item.related
-        ],
-    }
-
-
-def refused_outcomes(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Those that are not carried."""
-    return [outcome for outcome in outcomes if outcome.kind == Kind.REFUSED.value]

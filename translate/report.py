@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from .diagnostics import Diagnostic, Severity, render_text, visible
+from .json_forms import FORMAT_VERSION, diagnostic_json, eroute_json
 
 if TYPE_CHECKING:
     from .klips.host import KlipsHost
@@ -82,8 +83,6 @@ def check_json(
     translation: Translation, items: Sequence[Diagnostic], sources: Sequence[str]
 ) -> str:
     """The result of ``check --format json``."""
-    from .render import FORMAT_VERSION, diagnostic_json, eroute_json
-
     document = {
         "format": "eroute-translate-check",
         "version": FORMAT_VERSION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Final
 
-from eroute_translate.mapping.proposals import Proposal
+from eroute_translate.mapping.daemons.proposals import Proposal
 
 _CIPHERS: Final = (
     ("3des", 0),

@@ -9,8 +9,8 @@ import pytest
 
 from eroute_translate.cli import main
 from eroute_translate.klips.settings import CONN_SETTINGS, SETUP_SETTINGS
-from eroute_translate.mapping.daemon_settings import CONNECTION_FATES, SETUP_FATES, How
-from eroute_translate.mapping.proposals import Daemon, Proposal, judge, spell
+from eroute_translate.mapping.daemons.proposals import Daemon, Proposal, judge, spell
+from eroute_translate.mapping.daemons.settings import CONNECTION_FATES, SETUP_FATES, How
 from tests.daemons.proposals import CANDIDATES
 from tests.daemons.room import OUTWARD, PLUTO, needs, run
 

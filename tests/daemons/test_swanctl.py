@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eroute_translate.cli import main
-from eroute_translate.mapping.proposals import Daemon, judge, spell_for_strongswan
+from eroute_translate.mapping.daemons.proposals import Daemon, judge, spell_for_strongswan
 from tests.daemons.proposals import CANDIDATES
 from tests.daemons.room import CHARON, OUTWARD, needs, run
 

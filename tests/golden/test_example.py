@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from eroute_translate.cli.options import build_parser, mapping_options
+from eroute_translate.cli.mapping_options import mapping_options
+from eroute_translate.cli.parser import build_parser
 from eroute_translate.cli.sources import read_host
 from eroute_translate.diagnostics import Severity
 from eroute_translate.mapping.translation import Translation, translate

@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
-from eroute_translate.mapping import associations, exemptions, translation
+from eroute_translate.mapping import associations, exemptions, mapper, translation
 from eroute_translate.mapping.model import ALLOW, BLOCK, FWD, IN, OUT, Outcome, Step
 from eroute_translate.mapping.protection import Protection
 from eroute_translate.net import ALL_ONES, MASK_OF_LENGTH, Prefix, Selector
@@ -65,7 +65,7 @@ def shunt(key: object, **changes: Any) -> Callable[[], Break]:
         shunts = original(*given, **words)
         return {**shunts, key: shunts[key]._replace(**changes)}
 
-    return around(translation, "shunt_treatments", change)
+    return around(mapper, "shunt_treatments", change)
 
 
 def protection(change: Callable[[Treatment], Treatment]) -> Callable[[], Break]:
@@ -127,7 +127,7 @@ def shields(name: str, keep: Callable[[Any], bool]) -> Callable[[], Break]:
     def change(original: Callable[..., Any], *given: Any, **words: Any) -> Any:
         return tuple(shield for shield in original(*given, **words) if keep(shield))
 
-    return around(translation, name, change)
+    return around(mapper, name, change)
 
 
 def longer(prefix: Prefix) -> Prefix:
@@ -190,7 +190,7 @@ def options_with(name: str, value: Any) -> Callable[[], Break]:
     def change(original: Callable[..., Any], self: Any, options: Any, *given: Any) -> Any:
         original(self, dataclasses.replace(options, **{name: value}), *given)
 
-    return around(translation._Mapper, "__init__", change)
+    return around(mapper.Mapper, "__init__", change)
 
 
 def keyed(change: Callable[[Any], Any]) -> Callable[[], Break]:

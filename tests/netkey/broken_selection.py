@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from eroute_translate.mapping import exemptions, extra_policies, masks, translation
+from eroute_translate.mapping import exemptions, extra_policies, mapper, masks, translation
 from eroute_translate.mapping.model import (
     BLOCK,
     FWD,
@@ -69,13 +69,13 @@ SELECTORS: Final = (
     Mutant(
         "ports of any protocol",
         ("ports",),
-        instead(translation, "_with_ports", lambda treatment, selectors: (treatment, selectors)),
+        instead(mapper, "_with_ports", lambda treatment, selectors: (treatment, selectors)),
     ),
     Mutant(
         "ports without a protocol are those of UDP",
         ("ports",),
         around(
-            translation,
+            mapper,
             "_with_ports",
             lambda original, *given: ((made := original(*given))[0], made[1][-1:]),
         ),
@@ -83,19 +83,19 @@ SELECTORS: Final = (
     Mutant(
         "a mask with holes blocks what is around it",
         ("mask-with-holes",),
-        instead(translation, "without_holes", lambda eroute: (masks.around(eroute.selector),)),
+        instead(mapper, "without_holes", lambda eroute: (masks.around(eroute.selector),)),
     ),
     Mutant(
         "only the first prefix of a mask",
         ("mask-with-holes",),
-        around(translation, "without_holes", lambda original, eroute: original(eroute)[:1]),
+        around(mapper, "without_holes", lambda original, eroute: original(eroute)[:1]),
     ),
     Mutant("no limit for masks", ("mask-with-holes",), options_with("mask_limit", 1 << 20)),
     Mutant(
         "host bits taken for a host",
         ("host-bits",),
         instead(
-            translation,
+            mapper,
             "_network_of",
             lambda s: s._replace(
                 source=s.source.network,
@@ -107,8 +107,8 @@ SELECTORS: Final = (
         "doubtful passes with host bits carried",
         ("host-bits",),
         both(
-            instead(translation, "_unreached_passes", lambda *_: set()),
-            instead(translation, "_doubtful_passes", lambda *_: set()),
+            instead(translation, "unreached_passes", lambda *_: set()),
+            instead(translation, "doubtful_passes", lambda *_: set()),
         ),
     ),
 )
@@ -163,7 +163,7 @@ OWN: Final = (
     Mutant(
         "no neighbour discovery",
         ("neighbour-discovery",),
-        instead(translation, "discovery_shields", lambda *_: ()),
+        instead(mapper, "discovery_shields", lambda *_: ()),
     ),
     Mutant(
         "no solicitations",
@@ -200,7 +200,7 @@ ORDER: Final = (
     Mutant(
         "eroutes not cut to the routes",
         ("scope",),
-        instead(translation._Mapper, "_scoped", lambda _self, selectors: selectors),
+        instead(mapper.Mapper, "_scoped", lambda _self, selectors: selectors),
     ),
     Mutant(
         "what no eroute covers has no IKE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from eroute_translate import firewall
 from eroute_translate.klips.said import (
@@ -13,7 +13,7 @@ from eroute_translate.klips.said import (
     SPI_TRAP,
     SPI_TRAPSUBNET,
 )
-from eroute_translate.mapping import associations, precedence, translation
+from eroute_translate.mapping import associations, mapper, precedence, translation
 from eroute_translate.mapping.algorithms import IcvLength
 from eroute_translate.mapping.model import (
     ALLOW,
@@ -51,10 +51,6 @@ from .breaks import (
     without,
 )
 
-if TYPE_CHECKING:
-    pass
-
-
 SHUNTS: Final = (
     Mutant("%pass blocks", ("pass",), shunt(SPI_PASS, action=BLOCK)),
     Mutant("%pass has no holes for what comes in", ("pass",), shunt(SPI_PASS, inbound=False)),
@@ -83,7 +79,7 @@ SHUNTS: Final = (
         "the %hold of the kernel is not known",
         ("kernel-hold",),
         both(
-            instead(translation, "is_kernel_hold", lambda _: False),
+            instead(mapper, "is_kernel_hold", lambda _: False),
             instead(precedence, "is_kernel_hold", lambda _: False),
         ),
     ),
@@ -206,7 +202,7 @@ TUNNELS: Final = (
     Mutant(
         "mirror images not seen",
         ("direction",),
-        instead(translation._Mapper, "_mirrors_itself", lambda *_: False),
+        instead(mapper.Mapper, "_mirrors_itself", lambda *_: False),
     ),
     Mutant(
         "mirror images everywhere",
@@ -220,7 +216,7 @@ TUNNELS: Final = (
     Mutant(
         "a %pass for the LAN does not count",
         ("direction",),
-        instead(translation, "_holes", lambda _: set()),
+        instead(mapper, "_holes", lambda _: set()),
     ),
 )
 
@@ -258,7 +254,10 @@ STATES: Final = (
 
 FIREWALL: Final = (
     Mutant(
-        "no reject rule", ("reject",), instead(translation, "_firewall", lambda *_: ()), nft=True
+        "no reject rule",
+        ("reject",),
+        instead(translation, "firewall_rules", lambda *_: ()),
+        nft=True,
     ),
     Mutant(
         "another ICMP code", ("reject",), around(firewall, "nft_reject", another_code), nft=True
@@ -268,7 +267,7 @@ FIREWALL: Final = (
         ("reject",),
         around(
             translation,
-            "_firewall",
+            "firewall_rules",
             lambda original, *given: [r for r in original(*given) if r.verdict == "reject"],
         ),
         nft=True,

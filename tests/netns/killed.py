@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self
 
 from eroute_translate.apply import stored, watchdog
 from eroute_translate.cli import main
-from eroute_translate.cli.options import build_parser
+from eroute_translate.cli.parser import build_parser
 
 _PR_SET_CHILD_SUBREAPER = 36
 POINTS = ("open", "write", "fsync", "close", "replace", "unlink")

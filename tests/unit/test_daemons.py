@@ -20,11 +20,11 @@ from eroute_translate.klips.host import KlipsHost
 from eroute_translate.klips.settings import CONN_SETTINGS, SETUP_SETTINGS
 from eroute_translate.klips.source import read_source
 from eroute_translate.mapping.algorithms import IcvLength
-from eroute_translate.mapping.daemon import FILL_IN, DaemonConfiguration, DaemonConnection
-from eroute_translate.mapping.daemon_configuration import configure
-from eroute_translate.mapping.daemon_settings import CONNECTION_FATES, SETUP_FATES, How
+from eroute_translate.mapping.daemons.configuration import configure
+from eroute_translate.mapping.daemons.model import FILL_IN, DaemonConfiguration, DaemonConnection
+from eroute_translate.mapping.daemons.proposals import Daemon, Proposal, parse_proposals
+from eroute_translate.mapping.daemons.settings import CONNECTION_FATES, SETUP_FATES, How
 from eroute_translate.mapping.model import Options
-from eroute_translate.mapping.proposals import Daemon, Proposal, parse_proposals
 from eroute_translate.net import parse_address
 
 OPTIONS = Options(local=(parse_address("192.0.2.1"),))

@@ -23,7 +23,7 @@ import pytest
 
 import eroute_translate.mapping
 from eroute_translate import cli
-from eroute_translate.cli.options import build_parser
+from eroute_translate.cli.parser import build_parser
 from eroute_translate.codes import TITLES
 from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.assembly import host_of_listings
@@ -346,9 +346,11 @@ FLOORS: Final = {
     "equivalence": 3,
     "explain": 3,
     "firewall": 3,
+    "json_forms": 3,
     "render": 3,
     "report": 3,
     "report_page": 3,
+    "script_lines": 3,
     "cli": 4,
     "__main__": 5,
 }

@@ -13,13 +13,8 @@ import jsonschema
 import pytest
 
 from eroute_translate.cli import main
-from eroute_translate.render import (
-    RenderError,
-    Target,
-    outcome_lines,
-    policy_lines,
-    render_user_template,
-)
+from eroute_translate.render import RenderError, Target, render_user_template
+from eroute_translate.script_lines import outcome_lines, policy_lines
 from tests.translated import ROOT, page, rendered, row
 
 SCHEMA = json.loads((ROOT / "docs/schema/ruleset-1.json").read_text())

@@ -42,7 +42,7 @@ from . import (
     EXIT_USAGE,
     EXIT_WOULD_CHANGE,
 )
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .persist import write_unit
 from .plan_text import WholePlan, print_plan
 from .progress import Progress, busy

@@ -8,11 +8,11 @@ import sys
 from ..daemon_text import DAEMON_OF, DaemonPage, daemon_summary, render_daemon
 from ..diagnostics import Collector, Severity
 from ..klips.host import KlipsHost
-from ..mapping.daemon_configuration import configure
+from ..mapping.daemons.configuration import configure
 from ..render import Target
 from ..report import read_summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .terminal import show, write_output
 
 

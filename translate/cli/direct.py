@@ -19,13 +19,13 @@ from ..klips.key import without_keys
 from ..klips.lookup import KEY_BITS, row_of
 from ..klips.said import SA_INT, SHUNTS
 from ..klips.words import Word
-from ..mapping.daemon_configuration import configure
+from ..mapping.daemons.configuration import configure
 from ..mapping.model import POLICIES_PER_PLACE, Options
 from ..mapping.translation import translate
 from ..net import WIDTH
 from ..render import Page, Target, render, render_command, render_user_template
 from . import EXIT_DONE, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .run import exit_code
 from .terminal import show, write_output
 

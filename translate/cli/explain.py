@@ -11,7 +11,7 @@ from ..equivalence.exact import translate_exactly
 from ..explain import walk
 from ..net import Packet, parse_protocol
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_USAGE
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .terminal import show
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..apply.plan import Change, Plan, Verb
 from ..apply.states import StateChange, StatePlan
 from ..apply.surroundings import Surroundings, describe
-from ..render import policy_json, state_json
+from ..json_forms import policy_json, state_json
 from ..xfrm.model import Policy, PolicyKey, StateKey
 from ..xfrm.state_text import state_arguments
 from ..xfrm.text import policy_arguments

@@ -7,7 +7,8 @@ from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..equivalence.compare import Spd
-from ..klips.shell import ShellMissingError, read_shell
+from ..klips.shell import read_shell
+from ..klips.shell_grammar import ShellMissingError
 from ..xfrm.command_text import is_batch, looks_like_commands, looks_like_policies
 from ..xfrm.commands import read_batch, read_commands
 from ..xfrm.read_text import read_policies

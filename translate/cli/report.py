@@ -14,7 +14,7 @@ from ..report import read_summary, summary
 from ..report_page import Changes, Proved, report
 from ..xfrm.errors import KernelError
 from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_STALE
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host

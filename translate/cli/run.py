@@ -25,7 +25,8 @@ from . import (
     EXIT_USAGE,
 )
 from .daemons import convert_for_daemon
-from .options import build_parser, mapping_options
+from .mapping_options import mapping_options
+from .parser import build_parser
 from .progress import busy
 from .sources import read_host
 from .terminal import exposed, show, write_output

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..diagnostics import Diagnostic, Severity
-from ..render import diagnostic_json
+from ..json_forms import diagnostic_json
 from ..report import print_diagnostics
 
 

@@ -14,7 +14,7 @@ from ..equivalence.exact import translate_exactly
 from ..equivalence.report import lines, proof_json
 from ..mapping.translation import Translation
 from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
-from .options import mapping_options
+from .mapping_options import mapping_options
 from .policies import read_spd, spd_of_kernel
 from .progress import Progress
 from .sources import read_host

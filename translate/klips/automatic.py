@@ -105,14 +105,8 @@ def _group(connection: Connection, kind: str, peer: Address) -> Iterator[Said]:
 
 
 def _rows(connection: Connection, sides: Sides, saids: tuple[Said, ...]) -> Iterator[Eroute]:
-    ours, theirs = sides.ours, sides.theirs
-    protocol = ours.protocol or theirs.protocol
-    for near in ours.clients:
-        for far in theirs.clients:
-            if near.family != far.family:
-                continue
-            selector = Selector(near, far, protocol, ours.port, theirs.port)
-            yield Eroute(selector, saids, connection.span, form=Form.COMMAND.value)
+    for selector in sides.selectors():
+        yield Eroute(selector, saids, connection.span, form=Form.COMMAND.value)
 
 
 def _of_group(

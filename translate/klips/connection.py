@@ -43,6 +43,11 @@ class Connection:
         setting = self.settings.get(name)
         return otherwise if setting is None else setting.value
 
+    def span_of(self, name: str) -> Span:
+        """The place of a setting, that of the whole connection where it is not written."""
+        setting = self.settings.get(name)
+        return self.span if setting is None else setting.span
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:

@@ -24,7 +24,9 @@ from .lookup import row_of
 from .network_commands import COMMANDS, Network
 from .reading import Reading, Standing
 from .said import SA_IPIP, Said
-from .shell import ShellMissingError, SimpleCommand, read_shell
+from .shell import read_shell
+from .shell_commands import SimpleCommand
+from .shell_grammar import ShellMissingError
 from .small_commands import parse_klipsdebug_command, parse_spigrp_command, parse_tncfg_command
 from .spi_command import parse_spi_command
 from .words import Word

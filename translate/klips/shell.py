@@ -12,54 +12,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ..diagnostics import Span
-from .shell_conditions import OPERATORS, decide, is_condition_of, is_test
+from .shell_commands import Script, ShellError, ShellWord, SimpleCommand
+from .shell_conditions import decide, decide_test, is_condition_of, is_test
+from .shell_grammar import parse_shell, unread
 from .shell_words import Words
 
 if TYPE_CHECKING:
     from tree_sitter import Node
+
 
 COMMANDS: Final = 200_000
 """More commands than this are no script that a person wrote."""
 
 DEPTH: Final = 60
 """Functions that call each other deeper than this never end."""
-
-
-class ShellWord(NamedTuple):
-    """One word; ``text`` is ``None`` when only a running shell knows it."""
-
-    text: str | None
-    span: Span
-
-
-class SimpleCommand(NamedTuple):
-    """One command.  ``doubt`` says why it is not certain that it runs, empty when it is.
-
-    ``input`` is the here-document that it reads, ``None`` when there is none or when only a
-    running shell knows it; ``input_line`` is the line where that begins.
-    """
-
-    words: tuple[ShellWord, ...]
-    span: Span
-    doubt: str = ""
-    input: str | None = None
-    input_line: int = 0
-
-
-class ShellError(NamedTuple):
-    """A place that the grammar cannot read."""
-
-    span: Span
-    text: str
-
-
-class ShellMissingError(ImportError):
-    """The parser is not installed."""
 
 
 class _Exit(Exception):  # noqa: N818 - control flow
@@ -70,28 +40,12 @@ class _Return(Exception):  # noqa: N818 - control flow
     """``return`` was reached."""
 
 
-@dataclass(slots=True)
-class Script:
-    """What a script does: its commands, and the places that could not be read."""
-
-    commands: list[SimpleCommand] = field(default_factory=list)
-    errors: list[ShellError] = field(default_factory=list)
-
-
 def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None) -> Script:
     """Walk a script.  Raises :class:`ShellMissingError` when tree-sitter is not installed."""
-    try:
-        import tree_sitter
-        import tree_sitter_bash
-    except ImportError as error:
-        raise ShellMissingError(
-            "reading shell scripts needs the packages tree-sitter and tree-sitter-bash"
-        ) from error
-    language = tree_sitter.Language(tree_sitter_bash.language())
-    octets = _BEYOND_LATIN.sub(_stand_in, text).encode("utf-8", "surrogatepass")
-    root = tree_sitter.Parser(language).parse(octets).root_node
+    root = parse_shell(text)
     walker = _Walker(file, dict(variables or {}))
-    walker.errors(root)
+    for node in unread(root):
+        walker.script.errors.append(ShellError(walker.span(node), "this is no shell syntax"))
     try:
         walker.body(root)
     except (_Exit, _Return):
@@ -99,19 +53,6 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     except RecursionError:
         walker.script.errors.append(ShellError(Span(file, 1), "it is nested too deeply"))
     return walker.script
-
-
-_BEYOND_LATIN: Final = re.compile("[^\x00-\xff]")
-
-
-def _stand_in(match: re.Match[str]) -> str:
-    """As many octets, which mean nothing in a command.
-
-    The scanner of the grammar asks isalpha(3) and its kin, which are undefined above 255: on such
-    characters it crashes now and then.
-    """
-    octets = len(match[0].encode("utf-8", "surrogatepass"))
-    return {2: "\xbf", 3: "\xbf_", 4: "\xbf\xbf"}[octets]
 
 
 _DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
@@ -149,18 +90,6 @@ class _Walker(Words):
             "function_definition": self._function,
             "unset_command": self._unset,
         }
-
-    def errors(self, root: Node) -> None:
-        """Every place that the grammar could not read."""
-        if not root.has_error:
-            return
-        waiting = [root]
-        while waiting:
-            node = waiting.pop()
-            if node.is_error or node.is_missing:
-                self.script.errors.append(ShellError(self.span(node), "this is no shell syntax"))
-            elif node.has_error:
-                waiting.extend(reversed(node.children))
 
     # -- statements
 
@@ -236,7 +165,7 @@ class _Walker(Words):
     def _condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
         if node.type == "test_command":
-            return self._test(node)
+            return decide_test(self, node)
         if node.type == "negated_command":
             inner = self._condition(node.named_children[0]) if node.named_children else None
             return None if inner is None else not inner
@@ -259,34 +188,6 @@ class _Walker(Words):
             return None
         self.statement(node)
         return None
-
-    def _test(self, node: Node) -> bool | None:
-        return self._expression(node.named_children[0]) if node.named_child_count == 1 else None
-
-    def _expression(self, node: Node) -> bool | None:
-        if node.type == "parenthesized_expression":
-            return self._expression(node.named_children[0])
-        operator = next(
-            (c.text.decode() for c in node.children if c.text and c.type in OPERATORS), ""
-        )
-        operands = [c for c in node.named_children if c.type != "test_operator"]
-        if node.type == "unary_expression":
-            if operator == "!" and operands:
-                inner = self._expression(operands[0])
-                return None if inner is None else not inner
-            sign = node.child_by_field_name("operator")
-            word = "" if sign is None or sign.text is None else sign.text.decode()
-            return decide([word, *(self.joined(c) for c in operands)])
-        if node.type == "binary_expression" and len(operands) == 2:
-            if operator in ("&&", "||", "-a", "-o"):
-                left, right = (self._expression(c) for c in operands)
-                if left is None or right is None:
-                    return None
-                return (left and right) if operator in ("&&", "-a") else (left or right)
-            sign = node.child_by_field_name("operator")
-            word = operator or ("" if sign is None or sign.text is None else sign.text.decode())
-            return decide([self.joined(operands[0]), word, self.joined(operands[1])])
-        return decide([self.joined(node)])
 
     def _if(self, node: Node) -> None:
         conditions = node.children_by_field_name("condition")

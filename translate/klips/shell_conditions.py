@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-OPERATORS: Final = frozenset({"=", "==", "!=", "=~", "<", ">", "!", "&&", "||", "-a", "-o"})
+    from .shell_words import Words
+
+_OPERATORS: Final = frozenset({"=", "==", "!=", "=~", "<", ">", "!", "&&", "||", "-a", "-o"})
 
 
 def is_test(node: Node) -> bool:
@@ -25,6 +27,38 @@ def is_condition_of(clause: Node, child: Node) -> bool:
     """Whether a child of ``elif`` stands before its ``then``."""
     then = next((c for c in clause.children if c.type == "then"), None)
     return then is not None and child.end_byte <= then.start_byte
+
+
+def decide_test(words: Words, node: Node) -> bool | None:
+    """``[ ... ]`` or ``[[ ... ]]``, its words evaluated; ``None`` where nobody can tell."""
+    return _expression(words, node.named_children[0]) if node.named_child_count == 1 else None
+
+
+def _expression(words: Words, node: Node) -> bool | None:
+    if node.type == "parenthesized_expression":
+        return _expression(words, node.named_children[0])
+    operator = next((c.text.decode() for c in node.children if c.text and c.type in _OPERATORS), "")
+    operands = [c for c in node.named_children if c.type != "test_operator"]
+    if node.type == "unary_expression":
+        if operator == "!" and operands:
+            inner = _expression(words, operands[0])
+            return None if inner is None else not inner
+        return decide([_sign(node), *(words.joined(c) for c in operands)])
+    if node.type == "binary_expression" and len(operands) == 2:
+        if operator in ("&&", "||", "-a", "-o"):
+            left, right = (_expression(words, c) for c in operands)
+            if left is None or right is None:
+                return None
+            return (left and right) if operator in ("&&", "-a") else (left or right)
+        left_word, right_word = (words.joined(c) for c in operands)
+        return decide([left_word, operator or _sign(node), right_word])
+    return decide([words.joined(node)])
+
+
+def _sign(node: Node) -> str:
+    """The operator of an expression as it is written."""
+    sign = node.child_by_field_name("operator")
+    return "" if sign is None or sign.text is None else sign.text.decode()
 
 
 def decide(words: Sequence[str | None]) -> bool | None:

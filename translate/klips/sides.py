@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity
-from ..net import Prefix, parse_protocol
+from ..net import Prefix, Selector, parse_protocol
 from .address import host, parse_klips_address, parse_subnet
 from .association import Address
 from .connection import Connection, Setting
@@ -42,6 +42,19 @@ class Sides:
 
     ours: Side
     theirs: Side
+
+    @property
+    def protocol(self) -> int:
+        """The transport protocol that either side names, 0 for any."""
+        return self.ours.protocol or self.theirs.protocol
+
+    def selectors(self) -> Iterator[Selector]:
+        """Packets going out: each network of ours with each of theirs of its family."""
+        ours, theirs = self.ours, self.theirs
+        for near in ours.clients:
+            for far in theirs.clients:
+                if near.family == far.family:
+                    yield Selector(near, far, self.protocol, ours.port, theirs.port)
 
 
 class _UnreadableError(Exception):

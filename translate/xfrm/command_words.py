@@ -1,23 +1,21 @@
 """The grammar of ``ip xfrm policy``: words to values, as ip takes them or refuses them.
 
-After iproute2, ip/xfrm_policy.c and ip/ipxfrm.c (xfrm_policy_modify, xfrm_selector_parse,
-xfrm_selector_upspec_parse, xfrm_tmpl_parse, xfrm_id_parse).
-The words of a selector stand together, those of protocol and ports in one group, and those of a
+After iproute2, ip/xfrm_policy.c and ip/ipxfrm.c (xfrm_policy_modify, xfrm_tmpl_parse,
+xfrm_id_parse).  The words of a selector stand together (:mod:`.command_selector`), those of a
 template's ID too; sub-commands and modes may be cut short, other keywords not.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..net import Prefix, Selector, parse_address
+from ..net import Prefix, Selector
+from .command_selector import read_selector
 from .ip_arguments import Arguments, IpRefusesError, unsigned
 from .model import TEMPLATE_PROTOCOLS, Policy, Template
-from .read_text import protocol_of
-from .text import IPPROTO_GRE, MODES, PORT_PROTOCOLS, TEMPLATE_NAMES, TYPE_PROTOCOLS
+from .text import MODES, TEMPLATE_NAMES
 
 _U8, _U16, _U32, _U64 = 0xFF, 0xFFFF, 0xFFFFFFFF, (1 << 64) - 1
 
@@ -112,7 +110,7 @@ def parse_policy(arguments: Arguments, words: Mapping[str, _Reader] | None = Non
             word = arguments.take()
             raise arguments.wrong(f"{word!r} is unknown, or the selector is in two pieces")
         selected = True
-        _selector(draft, arguments)
+        draft.selector, draft.port_masks, draft.ifindex = read_selector(arguments)
     return draft
 
 
@@ -132,112 +130,6 @@ def parse_key(arguments: Arguments) -> PolicyWords:
 def parse_filter(arguments: Arguments) -> PolicyWords:
     """Read the arguments of ``deleteall``."""
     return parse_policy(arguments, _FILTER)
-
-
-def _selector(draft: PolicyWords, arguments: Arguments) -> None:
-    """``src``, ``dst``, ``dev`` and one group of protocol and ports, in whatever order."""
-    prefixes: dict[str, Prefix] = {}
-    ports = _Ports()
-    start, grouped = arguments.at, False
-    while (word := arguments.peek()) is not None:
-        if word in ("src", "dst"):
-            arguments.take()
-            prefixes[word] = arguments.prefix(word)
-        elif word == "dev":
-            arguments.take()
-            draft.ifindex = _device(arguments)
-        elif word in _UPPER:
-            if grouped:
-                arguments.take()
-                raise arguments.wrong("protocol and ports do not stand together")
-            grouped = True
-            ports.read(arguments)
-        else:
-            break
-    if arguments.at == start:
-        word = arguments.take()
-        raise arguments.wrong(f"{word!r} is unknown")
-    families = {prefix.family for prefix in prefixes.values()}
-    if len(families) > 1:
-        raise arguments.wrong("source and destination are of two address families")
-    family = families.pop() if families else arguments.anywhere
-    anywhere = Prefix(family, 0, 0)
-    draft.selector = Selector(
-        prefixes.get("src", anywhere), prefixes.get("dst", anywhere), ports.protocol, *ports.numbers
-    )
-    usual = tuple(_U16 if port else 0 for port in ports.numbers)
-    draft.port_masks = None if tuple(ports.masks) == usual else (ports.masks[0], ports.masks[1])
-    if not arguments.family and prefixes:
-        arguments.family = family
-
-
-def _device(arguments: Arguments) -> int:
-    name = arguments.take()
-    index = arguments.devices.get(name)
-    if index is None:
-        match = re.fullmatch("if([1-9][0-9]{0,8})", name, re.ASCII)
-        if match is None:
-            raise arguments.wrong(f"the number of the interface {name} is not known")
-        index = int(match[1])
-    return index
-
-
-_UPPER: Final = ("proto", "sport", "dport", "type", "code", "key")
-
-
-class _Ports:
-    """Protocol and ports; a port keeps the mask that an earlier one gave it, as in ip."""
-
-    def __init__(self) -> None:
-        self.protocol = 0
-        self.numbers = [0, 0]
-        self.masks = [0, 0]
-
-    def read(self, arguments: Arguments) -> None:
-        given: set[str] = set()
-        while (word := arguments.peek()) in _UPPER and word is not None:
-            arguments.take()
-            given.add(word)
-            if word == "proto":
-                self.protocol = _protocol(arguments)
-            elif word == "key":
-                self._key(arguments)
-            else:
-                place = 0 if word in ("sport", "type") else 1
-                icmp = word in ("type", "code")
-                self.numbers[place] = arguments.number(_U8 if icmp else _U16, word)
-                if icmp or self.numbers[place]:
-                    self.masks[place] = _U16
-        for words, protocols in (
-            ({"sport", "dport"}, PORT_PROTOCOLS),
-            ({"type", "code"}, TYPE_PROTOCOLS),
-            ({"key"}, (IPPROTO_GRE,)),
-        ):
-            if given & words and self.protocol not in protocols:
-                named = " and ".join(sorted(given & words))
-                raise arguments.wrong(f"{named} cannot stand with protocol {self.protocol}")
-
-    def _key(self, arguments: Arguments) -> None:
-        if "." in (arguments.peek() or ""):
-            word = arguments.take()
-            try:
-                _, key = parse_address(word, 4)
-            except ValueError:
-                raise arguments.wrong(f"{word} is no key") from None
-        else:
-            key = arguments.number(_U32, "key")
-        self.numbers, self.masks = [key >> 16, key & _U16], [_U16, _U16]
-
-
-def _protocol(arguments: Arguments) -> int:
-    word = arguments.take()
-    if word == "any":
-        return 0
-    number = protocol_of(word)
-    if number is None:
-        arguments.at -= 1
-        number = arguments.number(_U8, "protocol")
-    return number
 
 
 def _direction(draft: PolicyWords, arguments: Arguments) -> None:

@@ -1,9 +1,6 @@
-"""Policies as the arguments that ``ip xfrm policy`` takes.
+"""Policies as the arguments that ``ip xfrm policy`` takes (iproute2, ip/xfrm_policy.c).
 
-The printed form is that of iproute2, ip/xfrm_policy.c:xfrm_policy_print and ip/ipxfrm.c
-(xfrm_selector_print, xfrm_policy_info_print, xfrm_tmpl_print), with and without ``-s`` and ``-o``.
-``ip`` prints a port and not its mask, so only masks of all ones or none can be read from text.  A
-dump lists the newest policy first; :mod:`.lookup` wants the oldest first.
+What it prints itself is read by :mod:`.read_text`.
 """
 
 from __future__ import annotations

@@ -6,26 +6,14 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Final
 
-from ..klips.connection import Connection
-from ..klips.sides import Side, Sides
-from ..net import Selector
-from .daemon import (
-    FILL_IN,
-    Draft,
-    Life,
-    Line,
-    Section,
-    Shown,
-    Wanted,
-    address_text,
-    has_raw_key,
-    life_of,
-    prefix_text,
-    same_lines,
-    seconds,
-    value_of,
-)
+from ...klips.connection import Connection
+from ...klips.sides import Side, Sides
+from ...net import Selector
+from .draft import Draft
+from .lines import Life, life_of, same_lines, seconds, value_of
+from .model import FILL_IN, Line, Section, Shown, Wanted, address_text, prefix_text
 from .proposals import Daemon, Proposal, spell_for_strongswan
+from .wanted import has_raw_key
 
 _DPD_ACTIONS: Final = {
     "hold": "trap",
@@ -62,8 +50,8 @@ def parts_of(
     if sides is None:
         return [], [], []
     if wanted.is_shunt:
-        selectors = list(_selectors(sides))
-        return [_NOBODY], [], _children(draft.name, [_shunt(s, wanted, draft) for s in selectors])
+        shunts = [_shunt(selector, wanted, draft) for selector in sides.selectors()]
+        return [_NOBODY], [], _children(draft.name, shunts)
     life = life_of(connection, draft)
     lines = [
         *_ends(wanted, connection),
@@ -82,7 +70,7 @@ def parts_of(
             draft.note(
                 "ET252",
                 f"{name} is left out: the routing table tells the way to the peer",
-                connection.settings[name].span,
+                connection.span_of(name),
             )
     return lines, [local, remote], _children(draft.name, children)
 
@@ -116,12 +104,7 @@ def _children(name: str, found: list[list[Line]]) -> list[Section]:
 
 def _shunt(selector: Selector, wanted: Wanted, draft: Draft) -> list[Line]:
     if not any(finding.code == "ET261" for finding in draft.findings):
-        draft.note(
-            "ET261",
-            "the daemon's policies hold for packets coming in too, and its own order decides; KLIPS"
-            " asked packets going out alone"
-            + (", and answered with ICMP" if wanted.kind == "reject" else ""),
-        )
+        draft.note_shunt(rejects=wanted.kind == "reject")
     return [
         Line("local_ts", _ts(selector, near=True)),
         Line("remote_ts", _ts(selector, near=False)),
@@ -145,20 +128,11 @@ def _suffix(protocol: int, port: int) -> str:
     return f"[{protocol}/{port}]" if port else f"[{protocol}]"
 
 
-def _selectors(sides: Sides) -> Iterator[Selector]:
-    ours, theirs = sides.ours, sides.theirs
-    protocol = ours.protocol or theirs.protocol
-    for near, far in product(ours.clients, theirs.clients):
-        if near.family == far.family:
-            yield Selector(near, far, protocol, ours.port, theirs.port)
-
-
 def _traffic(sides: Sides, kind: str) -> Iterator[list[Line]]:
     """The networks of each child: with IKEv1 it has one of each side."""
     ours, theirs = sides.ours, sides.theirs
-    protocol = ours.protocol or theirs.protocol
-    near = _networks(ours, protocol, dynamic=kind == "transport")
-    far = _networks(theirs, protocol, dynamic=kind == "transport")
+    near = _networks(ours, sides.protocol, dynamic=kind == "transport")
+    far = _networks(theirs, sides.protocol, dynamic=kind == "transport")
     for one, other in product(near, far):
         if (
             one.startswith("dynamic")
@@ -205,7 +179,7 @@ def _ike(connection: Connection, wanted: Wanted, life: Life, draft: Draft) -> It
         draft.tell(
             "ET259",
             "rekey=no: strongSwan lets such an IKE SA live until the peer or DPD ends it",
-            connection.settings["rekey"].span,
+            connection.span_of("rekey"),
         )
     tries = connection.value("keyingtries", "%forever")
     if tries not in ("%forever", "0") and not tries.isdecimal():
@@ -227,7 +201,7 @@ def _ike(connection: Connection, wanted: Wanted, life: Life, draft: Draft) -> It
             draft.note(
                 "ET252",
                 f"{side}sendcert is left out: it is for the peer to decide",
-                connection.settings[f"{side}sendcert"].span,
+                connection.span_of(f"{side}sendcert"),
             )
 
 
@@ -269,7 +243,7 @@ def _credentials(connection: Connection, side: Side, draft: Draft, *, ours: bool
         draft.tell(
             "ET258",
             f"{certificate} is a file below /etc/swanctl/x509 now",
-            connection.settings[certificate].span,
+            connection.span_of(certificate),
             hint="put the certificate there, and the private key below /etc/swanctl/private",
         )
         yield Line("certs", value_of(connection, certificate, draft).rpartition("/")[2])
@@ -277,7 +251,7 @@ def _credentials(connection: Connection, side: Side, draft: Draft, *, ours: bool
         draft.tell(
             "ET258",
             f"{key} has to become a file below /etc/swanctl/pubkey, in PEM",
-            connection.settings[key].span,
+            connection.span_of(key),
         )
         yield Line("pubkeys", draft.fill_in(f"the file with {key}", "for it is no file yet"))
     elif connection.value(key) in ("%dns", "%dnsondemand", "%dnsonload"):
@@ -346,7 +320,7 @@ def _child(
             draft.tell(
                 "ET259",
                 f"{name}=passthrough let packets go in clear without an SA: they are dropped now",
-                connection.settings[name].span,
+                connection.span_of(name),
             )
         elif connection.value(name):
             draft.note("ET259", f"{name} is left out: packets are dropped until there is an SA")

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..klips.connection import Connection
-from ..net import Selector
-from .daemon import (
-    FILL_IN,
-    Draft,
-    Line,
-    Shown,
-    Wanted,
-    address_text,
-    has_raw_key,
-    life_of,
-    prefix_text,
-    same_lines,
-    value_of,
-)
+from ...klips.connection import Connection
+from ...net import Selector
+from .draft import Draft
+from .lines import life_of, same_lines, value_of
+from .model import FILL_IN, Line, Shown, Wanted, address_text, prefix_text
 from .proposals import Daemon, Proposal, spell
+from .wanted import has_raw_key
 
 _AUTOS: Final = {"none": "add", "trap": "ondemand", "start": "start"}
 _SEND_CERT: Final = {
@@ -110,12 +101,7 @@ def _protoport(protocol: int, port: int) -> str:
 
 
 def _shunt(wanted: Wanted, draft: Draft) -> Iterator[Line]:
-    draft.note(
-        "ET261",
-        "the daemon's policies hold for packets coming in too, and its own order decides; KLIPS"
-        " asked packets going out alone"
-        + (", and answered with ICMP" if wanted.kind == "reject" else ""),
-    )
+    draft.note_shunt(rejects=wanted.kind == "reject")
     yield Line("type", wanted.kind)
     yield Line("authby", "never")
     yield Line("auto", "ondemand" if wanted.start != "none" else "add")
@@ -150,7 +136,7 @@ def _keys(connection: Connection, wanted: Wanted, draft: Draft) -> Iterator[Line
             draft.tell(
                 "ET258",
                 f"{certificate} is the name of a certificate in the daemon's NSS database now",
-                connection.settings[certificate].span,
+                connection.span_of(certificate),
                 hint="import the certificate and its private key under this name (ipsec import)",
             )
             name = connection.value(certificate).rpartition("/")[2]
@@ -159,7 +145,7 @@ def _keys(connection: Connection, wanted: Wanted, draft: Draft) -> Iterator[Line
             draft.tell(
                 "ET258",
                 f"{key} goes on; a private key has to be in the daemon's NSS database",
-                connection.settings[key].span,
+                connection.span_of(key),
                 hint="import the private key of this gateway, or make one with ipsec newhostkey",
             )
             yield Line(key, connection.value(key))
@@ -238,7 +224,7 @@ def _fallbacks(connection: Connection, draft: Draft) -> Iterator[Line]:
             "ET259",
             "failureshunt=passthrough lets packets go in clear when no SA can be had: it is left"
             " out, and they are dropped",
-            connection.settings["failureshunt"].span,
+            connection.span_of("failureshunt"),
             hint="write it yourself if clear text is wanted",
         )
     elif failure and failure != "none":
@@ -250,7 +236,7 @@ def _fallbacks(connection: Connection, draft: Draft) -> Iterator[Line]:
         draft.tell(
             "ET259",
             "negotiationshunt=passthrough is left out: packets wait while keys are negotiated",
-            connection.settings["negotiationshunt"].span,
+            connection.span_of("negotiationshunt"),
         )
     elif negotiation:
         yield Line("negotiationshunt", negotiation)

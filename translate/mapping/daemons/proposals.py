@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from ..klips.algorithm_names import parse_algorithms
-from ..klips.association import Association
+from ...klips.algorithm_names import parse_algorithms
+from ...klips.association import Association
 
 
 class Daemon(StrEnum):

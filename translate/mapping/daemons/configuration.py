@@ -7,31 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..diagnostics import Diagnostic, Severity, Span
-from ..klips.connection import Connection
-from ..klips.eroute import Eroute
-from ..klips.host import KlipsHost
-from ..klips.sides import Sides
-from ..net import IPPROTO_TCP, IPPROTO_UDP, Selector
-from . import to_libreswan, to_swanctl
-from .algorithms import IcvLength, icv_of_version
-from .daemon import (
-    DaemonConfiguration,
-    DaemonConnection,
-    Draft,
-    Line,
-    Shown,
-    Wanted,
-    connections_of,
-    eroutes_left,
-    here,
-    local_addresses,
-    setup_lines,
-    shown_of,
-    wanted_of,
-)
-from .model import Kind, Options
+from ...diagnostics import Diagnostic, Severity, Span
+from ...klips.connection import Connection
+from ...klips.eroute import Eroute
+from ...klips.host import KlipsHost
+from ...net import IPPROTO_TCP, IPPROTO_UDP, Selector
+from ..algorithms import IcvLength, icv_of_version
+from ..model import Kind, Options
+from . import libreswan, swanctl
+from .draft import Draft
+from .lines import setup_lines
+from .model import DaemonConfiguration, DaemonConnection, Line, Shown, Wanted
 from .proposals import Daemon
+from .shown import eroutes_left, here, local_addresses, shown_of
+from .wanted import connections_of, wanted_of
 
 _NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NO_SPAN: Final = Span("", 0)
@@ -131,13 +120,13 @@ def _configured(making: _Making, connection: Connection) -> None:
     local = local_addresses(making.host, making.options)
     wanted = wanted_of(connection, local, making.daemon, draft)
     if wanted.sides is not None:
-        making.accounted.update(_selectors(wanted.sides))
+        making.accounted.update(wanted.sides.selectors())
     short = not wanted.is_shunt and _short_icv(making, connection, wanted, draft)
     if making.daemon is Daemon.LIBRESWAN:
-        lines = to_libreswan.lines_of(connection, wanted, draft, short_icv=short)
-        parts: to_swanctl.Parts = (lines, [], [])
+        lines = libreswan.lines_of(connection, wanted, draft, short_icv=short)
+        parts: swanctl.Parts = (lines, [], [])
     else:
-        parts = to_swanctl.parts_of(
+        parts = swanctl.parts_of(
             connection, wanted, draft, short_icv=short, unique=_unique(making.host)
         )
     if draft.kind == Kind.REFUSED.value:
@@ -155,7 +144,7 @@ def _unique(host: KlipsHost) -> bool:
     return setting is None or setting.value != "no"
 
 
-def _finish(making: _Making, draft: Draft, parts: to_swanctl.Parts) -> None:
+def _finish(making: _Making, draft: Draft, parts: swanctl.Parts) -> None:
     lines, sections, children = parts
     making.done(
         draft,
@@ -172,33 +161,25 @@ def _finish(making: _Making, draft: Draft, parts: to_swanctl.Parts) -> None:
     )
 
 
-def _selectors(sides: Sides) -> Iterator[Selector]:
-    protocol = sides.ours.protocol or sides.theirs.protocol
-    for near in sides.ours.clients:
-        for far in sides.theirs.clients:
-            if near.family == far.family:
-                yield Selector(near, far, protocol, sides.ours.port, sides.theirs.port)
-
-
-def _blocked(making: _Making, wanted: Wanted, draft: Draft) -> to_swanctl.Parts:
+def _blocked(making: _Making, wanted: Wanted, draft: Draft) -> swanctl.Parts:
     """Nothing, or with ``partial`` shunts that drop the traffic of a refused connection."""
     if not making.partial or wanted.sides is None:
         return [], [], []
-    return _drop(making, draft, list(_selectors(wanted.sides)))
+    return _drop(making, draft, list(wanted.sides.selectors()))
 
 
-def _drop(making: _Making, draft: Draft, selectors: list[Selector]) -> to_swanctl.Parts:
+def _drop(making: _Making, draft: Draft, selectors: list[Selector]) -> swanctl.Parts:
     """Shunts that drop all of these; a connection of libreswan takes lists of networks."""
     if not selectors:
         return [], [], []
     ours = here(selectors[0].family, making.host, making.options)
     shown = [Shown(Wanted("drop", None, "trap"), selector, ours, None) for selector in selectors]
     if making.daemon is Daemon.LIBRESWAN:
-        lines = to_libreswan.lines_of_shown(shown[0], draft)
+        lines = libreswan.lines_of_shown(shown[0], draft)
         if len(selectors) > 1:
-            lines = [to_libreswan.several(line, selectors) for line in lines]
+            lines = [libreswan.several(line, selectors) for line in lines]
         return lines, [], []
-    parts = [to_swanctl.parts_of_shown(each, draft) for each in shown]
+    parts = [swanctl.parts_of_shown(each, draft) for each in shown]
     children = [child for _, _, found in parts for child in found]
     if len(children) > 1:
         children = [
@@ -266,11 +247,11 @@ def _shown(making: _Making, eroute: Eroute, number: int) -> None:
         prefix.length is not None and not prefix.has_host_bits for prefix in eroute.selector[:2]
     )
     if draft.kind == Kind.REFUSED.value:
-        parts: to_swanctl.Parts = ([], [], [])
+        parts: swanctl.Parts = ([], [], [])
         if making.partial and sound:
             parts = _drop(making, draft, [eroute.selector])
     elif making.daemon is Daemon.LIBRESWAN:
-        parts = (to_libreswan.lines_of_shown(shown, draft), [], [])
+        parts = (libreswan.lines_of_shown(shown, draft), [], [])
     else:
-        parts = to_swanctl.parts_of_shown(shown, draft)
+        parts = swanctl.parts_of_shown(shown, draft)
     _finish(making, draft, parts)
