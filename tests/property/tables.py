@@ -12,9 +12,10 @@ from typing import Final
 from eroute_translate.diagnostics import Span
 from eroute_translate.equivalence.fate import ANY, CLEAR, DROPPED, Fate, Kind, fate_of_eroute
 from eroute_translate.equivalence.fate import fate_of_policies as xfrm_fate
-from eroute_translate.klips.decision import is_exempt, table_of
+from eroute_translate.klips.decision import is_exempt
 from eroute_translate.klips.eroute import Eroute
 from eroute_translate.klips.host import KlipsHost
+from eroute_translate.klips.host_table import host_table
 from eroute_translate.klips.lookup import ExistsError, RadixTable, key_of_packet, row_of
 from eroute_translate.klips.said import (
     SA_ESP,
@@ -148,7 +149,7 @@ class Promise:
     def __init__(self, kept: KlipsHost, given: Options, family: int) -> None:
         self.host = kept
         self.options = given
-        self.table = table_of(kept, family)
+        self.table = host_table(kept, family)
         self.local = {address for f, address in given.local if f == family}
 
     def rows(self, sent: Packet) -> list[Eroute]:

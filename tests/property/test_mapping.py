@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, assume, event, given, note, settings
 from hypothesis import strategies as st
 
 from eroute_translate.diagnostics import Span
-from eroute_translate.klips.decision import decide, is_exempt, table_of
+from eroute_translate.klips.decision import decide, is_exempt
 from eroute_translate.klips.eroute import Eroute, format_eroute
 from eroute_translate.klips.host import KlipsHost
+from eroute_translate.klips.host_table import host_table
 from eroute_translate.klips.lookup import ExistsError, RadixTable, row_of
 from eroute_translate.klips.said import MAGIC, SA_INT, SPI_PASS, Said, parse_said
 from eroute_translate.mapping.exemptions import DISCOVERY_TYPES
@@ -301,7 +302,7 @@ def test_our_own_ike_leaves(case: tuple[Translation, list[Packet]]) -> None:
     for packet in packets:
         if (packet.family, packet.source) not in local:
             continue
-        possible = table_of(translation.host, packet.family).possible
+        possible = host_table(translation.host, packet.family).possible
         decision = decide(translation.host, packet, local)
         if len(decision.possible) != 1 or not decision.exempt or translation.disputes or refused:
             continue

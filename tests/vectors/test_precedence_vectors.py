@@ -8,9 +8,9 @@ import pytest
 
 from eroute_translate.diagnostics import Span
 from eroute_translate.klips.crossing import Relation
-from eroute_translate.klips.decision import table_of
 from eroute_translate.klips.eroute import Eroute
 from eroute_translate.klips.host import KlipsHost
+from eroute_translate.klips.host_table import host_table
 from eroute_translate.klips.said import SA_IPIP, Said
 from eroute_translate.mapping.model import Options
 from eroute_translate.mapping.translation import Translation, translate
@@ -59,7 +59,7 @@ def test_priorities_give_the_same_winner(
                     owner[policy.selector, policy.priority] = line_of(translation, position)
                     policies.append(policy)
         index = PolicyIndex(policies)
-        radix = table_of(host, host.eroutes[0].selector.family)
+        radix = host_table(host, host.eroutes[0].selector.family)
         for dispute in translation.disputes:
             # The packet that a finding names is one that the loser wins, or may win.
             possible = radix.possible(dispute.packet)

@@ -20,13 +20,20 @@ from typing import Final
 from ..net import MASK_OF_LENGTH, Selector
 from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, State, StateKey
-from ..xfrm.sieve import with_user
+from ..xfrm.sieve import Sieve, with_user
 from .journal import Journal, Phase, Record, clock
 from .kernel import ApplyError, Kernel, Table
 from .look import check, check_states, of_changes, still_true, what_to_take_back
 from .order import GUARD_RENEWED, GUARD_SECONDS, GUARD_USER, Steps, in_order
 from .plan import Plan, Verb
-from .states import StatePlan, install_before, owned_states_after, remove_after, way_back
+from .states import (
+    StateChange,
+    StatePlan,
+    install_before,
+    owned_states_after,
+    remove_after,
+    way_back,
+)
 from .stored import JournalError
 
 NO_STATES: Final = StatePlan()
@@ -100,19 +107,11 @@ def apply(
     except BaseException as error:  # noqa: BLE001 - a signal
         _back(kernel, journal, record, firewall, error, connect)
     try:
-        guard = _Guard(kernel, steps)
-        install_before(kernel, states.changes)
-        _carry_out(kernel, steps, guard, progress)
-        remove_after(kernel, states.changes)
-        guards = check(kernel, steps.steps, plan.wanted)
+        guards = _change(kernel, steps, plan.wanted, states.changes, progress)
         check_states(kernel, states)
         firewall.load(rules)
         _remove_guards(kernel, guards)
-        if confirm_within:
-            deadline = clock() + confirm_within
-            journal.write(replace(record, phase=Phase.UNCONFIRMED, deadline=deadline))
-        else:
-            commit(journal, record)
+        deadline = _end(journal, record, confirm_within)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
         if not confirm_within and journal.committed(record):
             # It came after the record was gone: too late to lead back, and nothing is amiss.
@@ -121,6 +120,16 @@ def apply(
         else:
             _back(kernel, journal, record, firewall, error, connect)
     return Result(record.identity, len(steps.steps) + len(states.changes), deadline)
+
+
+def _end(journal: Journal, record: Record, confirm_within: float) -> float:
+    """Make it final, or wait for a confirmation; returns the deadline for that, 0 for none."""
+    if not confirm_within:
+        commit(journal, record)
+        return 0.0
+    deadline = clock() + confirm_within
+    journal.write(replace(record, phase=Phase.UNCONFIRMED, deadline=deadline))
+    return deadline
 
 
 def commit(journal: Journal, record: Record) -> None:
@@ -175,11 +184,7 @@ def roll_back(
         left += lost
         steps = in_order(changes)
         try:
-            guard = _Guard(kernel, steps)
-            install_before(kernel, states)
-            _carry_out(kernel, steps, guard, progress)
-            remove_after(kernel, states)
-            guards = check(kernel, steps.steps)
+            guards = _change(kernel, steps, None, states, progress)
         except (ApplyError, KernelError) as error:
             if attempt == TRIES or not _is_of_others(error):
                 raise
@@ -250,6 +255,21 @@ class _Guard:
         """Give it its whole life again, when a good part of it is over."""
         if self._policies and clock() - self._since > GUARD_RENEWED:
             self._install()
+
+
+def _change(
+    kernel: Kernel,
+    steps: Steps,
+    wanted: Sieve | None,
+    states: Sequence[StateChange],
+    progress: Callable[[int, int], None],
+) -> list[Policy]:
+    """Change states and policies under a guard, and read back; what is left of guards."""
+    guard = _Guard(kernel, steps)
+    install_before(kernel, states)
+    _carry_out(kernel, steps, guard, progress)
+    remove_after(kernel, states)
+    return check(kernel, steps.steps, wanted)
 
 
 def _carry_out(

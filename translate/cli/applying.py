@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +49,7 @@ from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
 from .target import asked, journal_of, kernel_of, pending_of, pending_text
-from .terminal import show
+from .terminal import show_as_asked
 
 
 def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
@@ -64,26 +64,17 @@ def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int
     with busy("reading"):
         host, collector, _, complete = read_host(arguments)
     if not host.rows:
-        _show(arguments, collector.items)
+        show_as_asked(arguments, collector.items)
         return None, EXIT_NOTHING if complete else EXIT_FAILED
     with busy("translating"):
         translation = translate_exactly(host, mapping_options(arguments))
     items = (*collector.items, *translation.findings)
-    _show(arguments, items)
+    show_as_asked(arguments, items)
     code = exit_code(arguments, translation, items, complete)
     if code == EXIT_FAILED or (code == EXIT_REFUSED and not arguments.allow_partial):
         print(f"eroute-translate: {summary(translation)}; nothing was done", file=sys.stderr)
         return None, code
     return translation, EXIT_DONE
-
-
-def _show(arguments: argparse.Namespace, items: Sequence[object]) -> None:
-    show(
-        items,  # type: ignore[arg-type]
-        machine=arguments.format == "json",
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-    )
 
 
 def _make(
@@ -143,7 +134,7 @@ def _plan_against(arguments: argparse.Namespace, translation: Translation) -> Wh
     path = Path(arguments.against)
     reading = read_policies(path.read_text(encoding="utf-8", errors="replace"), str(path))
     for problem in reading.diagnostics:
-        _show(arguments, [problem])
+        show_as_asked(arguments, [problem])
     if reading.diagnostics:
         print(
             f"eroute-translate plan: {path} could not be read as a whole; nothing is compared",

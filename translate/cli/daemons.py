@@ -13,7 +13,7 @@ from ..render import Target
 from ..report import read_summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
 from .mapping_options import mapping_options
-from .terminal import show, write_output
+from .terminal import show_as_asked, write_output
 
 
 def convert_for_daemon(
@@ -36,12 +36,7 @@ def convert_for_daemon(
     empty = not configuration.connections
     if not empty:
         write_output(render_daemon(page), arguments.output)
-    show(
-        collector.items if empty else page.findings,
-        machine=arguments.format == "json",
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-    )
+    show_as_asked(arguments, collector.items if empty else page.findings)
     if empty:
         return EXIT_NOTHING if complete else EXIT_FAILED
     if arguments.format == "text":

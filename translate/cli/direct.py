@@ -27,7 +27,7 @@ from ..render import Page, Target, render, render_command, render_user_template
 from . import EXIT_DONE, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
 from .mapping_options import mapping_options
 from .run import exit_code
-from .terminal import show, write_output
+from .terminal import show_as_asked, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,12 +195,8 @@ def _inbound(arguments: argparse.Namespace, command: ErouteCommand, collector: C
 
 def _show(arguments: argparse.Namespace, items: Sequence[Diagnostic]) -> None:
     # A command line may hold a key, if it was one of ipsec spi.
-    show(
-        [
-            replace(item, message=without_keys(item.message), excerpt=without_keys(item.excerpt))
-            for item in items
-        ],
-        machine=arguments.format == "json",
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-    )
+    covered = [
+        replace(item, message=without_keys(item.message), excerpt=without_keys(item.excerpt))
+        for item in items
+    ]
+    show_as_asked(arguments, covered)

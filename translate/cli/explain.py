@@ -12,7 +12,7 @@ from ..explain import walk
 from ..net import Packet, parse_protocol
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_USAGE
 from .mapping_options import mapping_options
-from .terminal import show
+from .terminal import show_as_asked
 
 if TYPE_CHECKING:
     from ..klips.host import KlipsHost
@@ -30,12 +30,7 @@ def explain(
     if problem:
         print(f"eroute-translate explain: {problem}", file=sys.stderr)
         return EXIT_USAGE
-    show(
-        collector.items,
-        machine=arguments.format == "json",
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-    )
+    show_as_asked(arguments, collector.items)
     if not host.rows:
         return EXIT_NOTHING if complete else EXIT_FAILED
     family, source = arguments.src

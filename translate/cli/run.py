@@ -29,7 +29,7 @@ from .mapping_options import mapping_options
 from .parser import build_parser
 from .progress import busy
 from .sources import read_host
-from .terminal import exposed, show, write_output
+from .terminal import exposed, show_as_asked, write_output
 
 WITH_LINKS = (Target.IP_XFRM, Target.IP_BATCH, Target.JSON)
 """The targets that can make links and routes beside the policies."""
@@ -94,7 +94,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     if Target(arguments.to) in DAEMON_OF and not arguments.template:
         return convert_for_daemon(arguments, host, collector, names, complete)
     if not host.rows:
-        _show(arguments, collector.items)
+        show_as_asked(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
     with busy("translating"):
         translation = translate_exactly(host, mapping_options(arguments))
@@ -113,7 +113,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         pieces = render(page, Target(arguments.to))
     warnings = _exposed_keys(arguments, page)
     write_output(pieces, arguments.output)
-    _show(arguments, (*page.findings, *warnings))
+    show_as_asked(arguments, (*page.findings, *warnings))
     if arguments.format == "text":
         for line in (*read_summary(host), summary(translation)):
             print(f"eroute-translate: {line}", file=sys.stderr)
@@ -149,21 +149,12 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(check_json(translation, items, names))
     else:
-        _show(arguments, items)
+        show_as_asked(arguments, items)
         for line in (*read_summary(host), summary(translation)):
             print(line)
     if not host.rows:
         return EXIT_NOTHING if complete else EXIT_FAILED
     return exit_code(arguments, translation, items, complete)
-
-
-def _show(arguments: argparse.Namespace, items: Sequence[Diagnostic]) -> None:
-    show(
-        items,
-        machine=arguments.format == "json",
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-    )
 
 
 def exit_code(

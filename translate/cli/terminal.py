@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import stat
@@ -41,6 +42,16 @@ def show(
     )
     if text:
         print(text, file=sys.stderr)
+
+
+def show_as_asked(arguments: argparse.Namespace, items: Sequence[Diagnostic]) -> None:
+    """Print diagnostics as ``--format``, ``--quiet`` and ``--verbose`` want them."""
+    show(
+        items,
+        machine=arguments.format == "json",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
 
 
 def write_output(pieces: Iterable[str], path: str | None) -> None:

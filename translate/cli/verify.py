@@ -18,7 +18,7 @@ from .mapping_options import mapping_options
 from .policies import read_spd, spd_of_kernel
 from .progress import Progress
 from .sources import read_host
-from .terminal import show
+from .terminal import show_as_asked
 
 if TYPE_CHECKING:
     from ..equivalence.result import Proof
@@ -36,7 +36,7 @@ def verify(arguments: argparse.Namespace) -> int:
     against = _spd_of_files([arguments.against] if arguments.against else [], collector)
     readable = not collector.errors
     if own is not None:
-        _show(arguments, collector)
+        show_as_asked(arguments, collector.items)
         if against is None and not arguments.live:
             print(
                 "eroute-translate verify: policies are compared with policies: --against FILE or"
@@ -51,14 +51,14 @@ def verify(arguments: argparse.Namespace) -> int:
         return _tell(arguments, proof, names, None, readable)
     host, found, _, complete = read_host(arguments)
     if not host.rows:
-        _show(arguments, found)
+        show_as_asked(arguments, found.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
     translation = translate_exactly(host, mapping_options(arguments))
     for item in (*found.items, *translation.findings):
         collector.add(item)
     if arguments.against and against is None:
         return _two_hosts(arguments, host, collector, complete)
-    _show(arguments, collector)
+    show_as_asked(arguments, collector.items)
     spd = spd_of_kernel(arguments.netns) if arguments.live else against
     names = ("KLIPS", "XFRM" if spd is None else _name(arguments))
     with Progress("proving") as progress:
@@ -74,7 +74,7 @@ def _two_hosts(
     other, found, _, whole = read_host(given)
     for item in found.items:
         collector.add(item)
-    _show(arguments, collector)
+    show_as_asked(arguments, collector.items)
     if not other.rows:
         return EXIT_NOTHING if whole else EXIT_FAILED
     names = (arguments.files[0] if arguments.files else "<standard input>", arguments.against)
@@ -106,15 +106,6 @@ def _name(arguments: argparse.Namespace) -> str:
     if arguments.against:
         return str(arguments.against)
     return f"the kernel ({arguments.netns})" if arguments.netns else "the kernel"
-
-
-def _show(arguments: argparse.Namespace, collector: Collector) -> None:
-    show(
-        collector.items,
-        machine=arguments.format == "json",
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-    )
 
 
 def _tell(

@@ -221,6 +221,7 @@ class _Asked:
     count: int = 0
 
     def all_taken(self, selector: Selector) -> bool:
+        """Whether KLIPS took every packet of a selector by the row; see :func:`all_taken`."""
         self.count += 1
         return all_taken(self.regions, self.row, cube_of(selector))
 

@@ -64,6 +64,9 @@ def strongest_first(rows: Sequence[Row], *, chains_known: bool) -> list[int]:
 class Crossings:
     """Finds the pairs of one table, family by family.
 
+    An index like :class:`..cubes.CubeIndex`, in which rows that are the same all count: two eroutes
+    whose host bits are cut off may be, and each of them can cross a third one.
+
     ``path_bits`` gives the bits that the descent to a key tests; ``mask_rank`` the place of each
     mask in KLIPS's list, where the order of insertion is known.
     """

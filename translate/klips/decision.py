@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from ..net import IPPROTO_AH, IPPROTO_ESP, IPPROTO_UDP, Packet
 from .eroute import Eroute
 from .host import KlipsHost
-from .lookup import ExistsError, Match, RadixTable, key_of_packet, row_of
+from .host_table import host_table
+from .lookup import Match, key_of_packet
 from .said import SA_INT
 
 IKE_PORTS: Final = (500, 4500)
@@ -32,34 +33,13 @@ def decide(
     host: KlipsHost, packet: Packet, local: Collection[tuple[int, int]] = ()
 ) -> KlipsDecision:
     """Look one packet up.  ``local`` are the host's own addresses, as (family, address)."""
-    table = table_of(host, packet.family)
+    table = host_table(host, packet.family)
     key = key_of_packet(packet)
     match = table.match(key)
     eroute = None if match.winner is None else host.eroutes[match.winner]
     possible = tuple(host.eroutes[i] for i in sorted(table.possible(key)))
     exempt = (packet.family, packet.source) in local and is_exempt(packet, eroute)
     return KlipsDecision(eroute, possible, match, exempt)
-
-
-def table_of(host: KlipsHost, family: int) -> RadixTable:
-    """The radix table of one family; its identities are positions in ``host.eroutes``."""
-    rows = [
-        (row_of(eroute.selector), position)
-        for position, eroute in enumerate(host.eroutes)
-        if eroute.selector.family == family
-    ]
-    if not host.insertion_known:
-        if not host.in_kernel_order:
-            # The order of a chain is lost; the finer mask usually stood first.
-            rows.sort(key=lambda r: -r[0].mask.bit_count())
-        return RadixTable.from_dump(family, rows)
-    table = RadixTable(family)
-    for row, position in rows:
-        try:
-            table.add(row, position)
-        except ExistsError:
-            continue
-    return table
 
 
 def is_exempt(packet: Packet, eroute: Eroute | None) -> bool:

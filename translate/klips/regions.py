@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from ..cubes import PORTS, PROTOCOL, PROTOCOL_SHIFT, Cube, CubeIndex
 from ..net import IPPROTO_TCP, IPPROTO_UDP
 from .host import KlipsHost
-from .kernel_hold import host_pair, is_kernel_hold
-from .lookup import ExistsError, RadixTable, Row, refines, row_of
+from .host_table import host_table
+from .lookup import RadixTable, Row, refines
 
 WITH_PORTS = (IPPROTO_TCP, IPPROTO_UDP)
 """Protocols whose ports KLIPS reads (ipsec_xmit.c:ipsec_extract_ports); elsewhere they are 0."""
@@ -244,34 +244,9 @@ class Table:
 
 
 def table_of(host: KlipsHost, family: int) -> Table:
-    """The table of one family.
-
-    An IPv6 ``%hold`` with the mask of the kernel's slip stands for its two hosts, as it is carried
-    (finding ET221).
-    """
-    rows: list[tuple[Row, int]] = []
-    for position, eroute in enumerate(host.eroutes):
-        if eroute.selector.family == family:
-            selector = eroute.selector
-            if family == 6 and is_kernel_hold(selector):
-                selector = host_pair(selector)
-            rows.append((row_of(selector), position))
-    if not host.insertion_known:
-        if not host.in_kernel_order:
-            # The order of a chain is lost; the finer mask usually stood first.
-            rows.sort(key=lambda r: -r[0].mask.bit_count())
-        table = RadixTable.from_dump(family, [(row, at) for at, (row, _) in enumerate(rows)])
-        taken = rows
-    else:
-        table, taken = RadixTable(family), []
-        for row, position in rows:
-            try:
-                table.add(row, len(taken))
-            except ExistsError:
-                continue  # refused by the kernel: the earlier one stays
-            taken.append((row, position))
-    regions = Regions([row for row, _ in taken], table)
-    return Table(family, regions, tuple(position for _, position in taken))
+    """The table of one family, its eroutes with the selectors that they are carried with."""
+    table = host_table(host, family, as_carried=True)
+    return Table(family, Regions(table.rows, table.radix), table.positions)
 
 
 def _lowest(bits: int) -> int:

@@ -105,6 +105,7 @@ class _Player:
     # -- commands
 
     def play(self, command: SimpleCommand) -> None:
+        """Do what a command did to KLIPS and beside it; programs of no interest do nothing."""
         words = [word.text for word in command.words]
         name = (words[0] or "").rpartition("/")[2]
         rest = command.words[1:]

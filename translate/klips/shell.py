@@ -94,11 +94,13 @@ class _Walker(Words):
     # -- statements
 
     def statement(self, node: Node) -> None:
+        """Walk one statement; a kind that runs no command is passed over."""
         handler = self.kinds.get(node.type)
         if handler is not None:
             handler(node)
 
     def body(self, node: Node) -> None:
+        """Walk the statements in a node, one after the other."""
         for child in node.named_children:
             self.statement(child)
 

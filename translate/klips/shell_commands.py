@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..diagnostics import Span
-
-if TYPE_CHECKING:
-    pass
 
 
 class ShellWord(NamedTuple):

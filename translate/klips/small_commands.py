@@ -150,22 +150,25 @@ def parse_tncfg_command(
 def _tncfg(given: Given, place: Span) -> TncfgCommand:
     if given.rest:
         raise RefusedError("ipsec tncfg takes options alone", given.rest[0])
-    actions = [
-        name for name in ("attach", "detach", "clear", "create", "delete") if name in given.options
-    ]
-    if len(actions) > 1:
-        raise RefusedError(
-            f"--{actions[0]} and --{actions[1]} are two actions", given.options[actions[1]]
-        )
-    if not actions:
+    action = _action(given, "attach", "detach", "clear", "create", "delete")
+    if not action:
         return TncfgCommand("list", place)
-    action = actions[0]
     if action in ("create", "delete"):
         return TncfgCommand(action, place, given.options[action].text)
     for name in ("virtual", "physical")[: {"attach": 2, "detach": 1, "clear": 0}[action]]:
         if name not in given.options:
             raise RefusedError(f"--{action} needs --{name}", given.options[action])
     return TncfgCommand(action, place, given.value("virtual") or "", given.value("physical") or "")
+
+
+def _action(given: Given, *names: str) -> str:
+    """The one option of these that is given, empty where none is."""
+    actions = [name for name in names if name in given.options]
+    if len(actions) > 1:
+        raise RefusedError(
+            f"--{actions[0]} and --{actions[1]} are two actions", given.options[actions[1]]
+        )
+    return actions[0] if actions else ""
 
 
 def parse_klipsdebug_command(
@@ -176,14 +179,9 @@ def parse_klipsdebug_command(
         given = _common(KLIPSDEBUG, words)
         if given.rest:
             raise RefusedError("ipsec klipsdebug takes options alone", given.rest[0])
-        actions = [name for name in ("set", "clear", "all", "none") if name in given.options]
-        if len(actions) > 1:
-            raise RefusedError(
-                f"--{actions[0]} and --{actions[1]} are two actions", given.options[actions[1]]
-            )
-        if not actions:
+        action = _action(given, "set", "clear", "all", "none")
+        if not action:
             return KlipsdebugCommand("list", place)
-        action = actions[0]
         flag = ""
         if action in ("set", "clear"):
             flag = choice(given.options[action], DEBUG_FLAGS, "debugging flag")

@@ -127,6 +127,10 @@ class _Reader:
         self.prefixes = PrefixCache()
 
     def read(self) -> list[Listing]:
+        """Every listing of the text; the last one may be empty.
+
+        A row as the kernel prints it is read at once, any other line by what it begins with.
+        """
         index = 0
         lines, total = self.lines, len(self.lines)
         kernel_row, name, prefixes = KERNEL_ROW.match, self.name, self.prefixes

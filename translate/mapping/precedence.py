@@ -9,7 +9,7 @@ finding names both with a packet.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -117,26 +117,9 @@ def _family(
     exceptions: Exceptions,
     result: Precedence,
 ) -> None:
-    rows = []
-    for position in members:
-        selector = eroutes[position].selector
-        if family == 6 and is_kernel_hold(selector):
-            selector = host_pair(selector)  # as it is carried
-        key, mask = row_of(selector)
-        rows.append(Row(key & mask, mask))
-    rank: dict[int, int] | None = None
-    path_bits: Callable[[int], int]
-    if insertion_known:
-        table = RadixTable(family)
-        for position, row in enumerate(rows):
-            table.add(row, position)
-        order = _reversed_keeping_chains(table.printed(), rows)
-        rank = {mask: at for at, mask in enumerate(table.masks())}
-        path_bits = table.path_bits
-    else:
-        order = strongest_first(rows, chains_known=chains_known)
-        path_bits = _LazyPaths(family, rows)
-    index = Crossings(rows, path_bits, rank, order)
+    index, order = _indexed(
+        family, [eroutes[position].selector for position in members], chains_known, insertion_known
+    )
     result.indexes[family] = index
     result.members[family] = members
     found: list[Crossing] = []
@@ -167,6 +150,27 @@ def _family(
     for crossing in found:
         _settle(crossing, places, members, eroutes, treatments, family, exceptions, result)
     result.order.extend(members[position] for position in order)
+
+
+def _indexed(
+    family: int, selectors: Sequence[Selector], chains_known: bool, insertion_known: bool
+) -> tuple[Crossings, list[int]]:
+    """The rows of these selectors, and their order, strongest first, as the tree prefers them."""
+    rows = []
+    for selector in selectors:
+        if family == 6 and is_kernel_hold(selector):
+            selector = host_pair(selector)  # as it is carried
+        key, mask = row_of(selector)
+        rows.append(Row(key & mask, mask))
+    if not insertion_known:
+        order = strongest_first(rows, chains_known=chains_known)
+        return Crossings(rows, _LazyPaths(family, rows), None, order), order
+    table = RadixTable(family)
+    for position, row in enumerate(rows):
+        table.add(row, position)
+    order = _reversed_keeping_chains(table.printed(), rows)
+    rank = {mask: at for at, mask in enumerate(table.masks())}
+    return Crossings(rows, table.path_bits, rank, order), order
 
 
 class _LazyPaths:

@@ -90,6 +90,7 @@ class _Ports:
         self.masks = [0, 0]
 
     def read(self, arguments: Arguments) -> None:
+        """Take one group of these words; :class:`IpRefusesError` where they do not fit together."""
         given: set[str] = set()
         while (word := arguments.peek()) in _UPPER and word is not None:
             arguments.take()

@@ -15,7 +15,7 @@ from ..net import Prefix, Selector
 from .command_selector import read_selector
 from .ip_arguments import Arguments, IpRefusesError, unsigned
 from .model import TEMPLATE_PROTOCOLS, Policy, Template
-from .text import MODES, TEMPLATE_NAMES
+from .text import LIMITS, MODES, TEMPLATE_NAMES
 
 _U8, _U16, _U32, _U64 = 0xFF, 0xFFFF, 0xFFFFFFFF, (1 << 64) - 1
 
@@ -38,16 +38,6 @@ _VERBS: Final = (
 )
 """Sub-commands in the order in which ip tries them (do_xfrm_policy)."""
 
-LIMITS: Final = (
-    "time-soft",
-    "time-hard",
-    "time-use-soft",
-    "time-use-hard",
-    "byte-soft",
-    "byte-hard",
-    "packet-soft",
-    "packet-hard",
-)
 _PROTOCOL_OF_NAME: Final = {name: number for number, name in TEMPLATE_NAMES.items()}
 
 

@@ -87,6 +87,7 @@ class _Player:
         self.states = 0
 
     def reading(self) -> CommandReading:
+        """What the commands come to, policies in the order in which they were put in."""
         for note in self.database.ties():
             self.note(note, note.span)
         for code, count in self.told.items():
@@ -107,6 +108,7 @@ class _Player:
         )
 
     def note(self, note: Note, span: Span | None) -> None:
+        """Say what the database had to say of a command."""
         self.tell(note.code, note.message, span, note.severity, note.hint)
 
     def tell(
@@ -117,6 +119,7 @@ class _Player:
         severity: Severity = Severity.ERROR,
         hint: str = "",
     ) -> None:
+        """Say something of a place, at most so many times for one code (:data:`_TOLD`)."""
         count = self.told[code] = self.told.get(code, 0) + 1
         if count <= _TOLD:
             self.diagnostics.append(Diagnostic(code, severity, visible(message), span, hint=hint))

@@ -265,6 +265,7 @@ class _Group:
         self.table: dict[tuple[int, ...], list[_Ranked]] = {}
 
     def add(self, rank: _Rank, policy: Policy) -> None:
+        """Put a policy in, unless one with its key is asked before it and always matches too."""
         source_mask, destination_mask, sport_mask, dport_mask, _, mark_mask = self.shape
         source, destination, protocol, source_port, destination_port = policy.selector
         key = (

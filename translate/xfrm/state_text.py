@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..net import format_address
 from .model import TEMPLATE_PROTOCOLS, Algorithm, Limits, State
-from .text import PREFIX_TEXTS, selector_rest
+from .text import LIMITS, PREFIX_TEXTS, selector_rest
 
 HIDDEN = "KEY-NOT-SHOWN"
 """What stands for a key that was not asked for."""
@@ -72,14 +72,4 @@ def _key(algorithm: Algorithm, keys: bool) -> str:
 
 
 def _limits(limits: Limits) -> list[str]:
-    names = (
-        "time-soft",
-        "time-hard",
-        "time-use-soft",
-        "time-use-hard",
-        "byte-soft",
-        "byte-hard",
-        "packet-soft",
-        "packet-hard",
-    )
-    return [f"limit {name} {number}" for name, number in zip(names, limits, strict=True) if number]
+    return [f"limit {name} {number}" for name, number in zip(LIMITS, limits, strict=True) if number]

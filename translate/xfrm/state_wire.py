@@ -15,7 +15,17 @@ from ..net import LENGTH_OF_MASK, MASK_OF_LENGTH, Prefix, Selector
 from ..secret import Secret
 from .model import TEMPLATE_PROTOCOLS, Algorithm, Limits, Replay, State, UdpEncapsulation
 from .text import MODES
-from .wire import HEADER, NLM_F_DUMP, NLM_F_REQUEST, attributes, messages
+from .wire import (
+    ATTRIBUTE,
+    HEADER,
+    NLM_F_DUMP,
+    NLM_F_REQUEST,
+    NO_LIMIT,
+    XFRMA_IF_ID,
+    XFRMA_MARK,
+    attributes,
+    messages,
+)
 
 NEWSA: Final = 16
 DELSA: Final = 17
@@ -42,12 +52,9 @@ ENCAPSULATIONS: Final = {"espinudp-nonike": 1, "espinudp": 2, "espintcp": 7}
 LEGACY_WINDOW: Final = 32
 """A wider replay window needs XFRMA_REPLAY_ESN_VAL, also with 32-bit sequence numbers."""
 
-_NO_LIMIT: Final = (1 << 64) - 1
-
 _SELECTOR: Final = struct.Struct("=16s16sHHHHHBBB3xiI")
 _INFO: Final = struct.Struct("=56s16sIB3x16s8Q32x12xIIHBBB7x")
 _ID: Final = struct.Struct("=16sIHBx")
-_ATTRIBUTE: Final = struct.Struct("=HH")
 _ALGORITHM: Final = struct.Struct("=64sI")
 _AUTH: Final = struct.Struct("=64sII")
 _ENCAP: Final = struct.Struct("=HHH2x16s")
@@ -63,10 +70,8 @@ _ENCAP_TYPE: Final = 4
 _REPLAY_VAL: Final = 10
 _AEAD: Final = 18
 _AUTH_TRUNC: Final = 20
-_MARK_TYPE: Final = 21
 _REPLAY_ESN: Final = 23
 _EXTRA_FLAGS: Final = 24
-_IF_ID: Final = 31
 
 _FAMILIES: Final = {4: int(socket.AF_INET), 6: int(socket.AF_INET6)}
 _SIZES: Final = {4: 4, 6: 16}
@@ -94,7 +99,7 @@ def encode_state_removals(states: Iterable[State], sequence: int = 0) -> list[by
         )
         value, mask = state.mark
         if mask:
-            body += _attribute(_MARK_TYPE, _MARK.pack(value & mask, mask))
+            body += _attribute(XFRMA_MARK, _MARK.pack(value & mask, mask))
         made.append(
             HEADER.pack(HEADER.size + len(body), DELSA, NLM_F_REQUEST, sequence + place, 0) + body
         )
@@ -133,10 +138,10 @@ def _info(state: State) -> bytes:
         socket.htonl(state.spi),
         state.protocol,
         state.source.to_bytes(size),
-        limits.bytes_soft or _NO_LIMIT,
-        limits.bytes_hard or _NO_LIMIT,
-        limits.packets_soft or _NO_LIMIT,
-        limits.packets_hard or _NO_LIMIT,
+        limits.bytes_soft or NO_LIMIT,
+        limits.bytes_hard or NO_LIMIT,
+        limits.packets_soft or NO_LIMIT,
+        limits.packets_hard or NO_LIMIT,
         limits.add_soft,
         limits.add_hard,
         limits.use_soft,
@@ -170,7 +175,7 @@ def _pack_selector(selector: Selector) -> bytes:
 
 
 def _attribute(kind: int, payload: bytes) -> bytes:
-    return _ATTRIBUTE.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+    return ATTRIBUTE.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
 def _state_attributes(state: State) -> Iterable[bytes]:
@@ -202,7 +207,7 @@ def _state_attributes(state: State) -> Iterable[bytes]:
         yield _attribute(_AUTH_TRUNC, packed)
     value, mask = state.mark
     if mask:
-        yield _attribute(_MARK_TYPE, _MARK.pack(value & mask, mask))
+        yield _attribute(XFRMA_MARK, _MARK.pack(value & mask, mask))
     if wide:
         words = (state.replay_window + 31) // 32
         maps = [bitmap >> 32 * place & 0xFFFFFFFF for place in range(words)]
@@ -217,7 +222,7 @@ def _state_attributes(state: State) -> Iterable[bytes]:
     if extra:
         yield _attribute(_EXTRA_FLAGS, _NUMBER.pack(extra))
     if state.if_id:
-        yield _attribute(_IF_ID, _NUMBER.pack(state.if_id))
+        yield _attribute(XFRMA_IF_ID, _NUMBER.pack(state.if_id))
 
 
 # ---------------------------------------------------------------------------------- decoding
@@ -283,7 +288,7 @@ def _decode(body: bytes) -> State:
             use_soft,
             use_hard,
             *(
-                0 if number == _NO_LIMIT else number
+                0 if number == NO_LIMIT else number
                 for number in (bytes_soft, bytes_hard, packets_soft, packets_hard)
             ),
         ),

@@ -38,6 +38,18 @@ TEMPLATE_NAMES: Final = TEMPLATE_PROTOCOLS | {43: "route2", 60: "hao", 255: "ips
 MODES: Final = ("transport", "tunnel", "ro", "in_trigger", "beet", "iptfs")
 """Modes of a template, by number (linux/xfrm.h: XFRM_MODE_TRANSPORT = 0)."""
 
+LIMITS: Final = (
+    "time-soft",
+    "time-hard",
+    "time-use-soft",
+    "time-use-hard",
+    "byte-soft",
+    "byte-hard",
+    "packet-soft",
+    "packet-hard",
+)
+"""Names of limits, in the order of :class:`.model.Limits` (ip/ipxfrm.c:xfrm_lifetime_cfg_parse)."""
+
 MAX_TEMPLATES: Final = 6
 """The kernel refuses more (XFRM_MAX_DEPTH)."""
 

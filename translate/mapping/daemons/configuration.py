@@ -28,6 +28,12 @@ _NO_SPAN: Final = Span("", 0)
 
 @dataclass(slots=True)
 class _Making:
+    """The configuration so far.
+
+    ``accounted`` are the selectors of connections of ipsec.conf, whose eroutes are theirs;
+    ``old_ike`` tells that one of them speaks IKEv1.  ``secrets`` are in order, each once.
+    """
+
     host: KlipsHost
     options: Options
     daemon: Daemon
@@ -50,6 +56,7 @@ class _Making:
         return Draft(plain, span)
 
     def done(self, draft: Draft, connection: DaemonConnection) -> None:
+        """Add a connection, with what was found in making it."""
         self.connections.append(connection)
         self.findings.extend(draft.findings)
 
