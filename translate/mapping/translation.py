@@ -17,7 +17,7 @@ from ..klips.lookup import row_of
 from ..klips.said import SA_INT, SA_IPIP, SPI_HOLD, SPI_PASS, SPI_REJECT
 from ..net import ALL_ONES, IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
 from ..xfrm.model import FirewallRule, Policy
-from . import findings
+from . import findings, forwarded
 from .addresses import address_findings, with_addresses
 from .association_findings import association_findings
 from .associations import Carried, carry_associations
@@ -155,6 +155,7 @@ def translate(
     first += POLICIES_PER_PLACE * len(before)
     outcomes = _outcomes(mapper, host, drafts, precedence, exceptions, first)
     _narrow(outcomes, precedence.disputes)
+    forwarded.close(outcomes, before, precedence.indexes, precedence.members, options)
     numbers = range(len(outcomes), len(outcomes) + len(before))
     carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], taken)
     outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]
