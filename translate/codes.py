@@ -49,6 +49,7 @@ TITLES: Final = {
     "ET144": "a folder or archive cannot be read whole",
     "ET145": "files that hold no table were passed over",
     "ET146": "a source that is nearer to the kernel outweighs another",
+    "ET147": "eroutes follow from the ipsec.conf of a capture",
     # 15x: scripts of shell commands
     "ET150": "an option of a KLIPS tool is unknown or not certain",
     "ET151": "a command that its tool would have refused",

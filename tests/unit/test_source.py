@@ -215,10 +215,12 @@ def test_secrets_are_not_quoted(line: str) -> None:
 
 def test_rows_quoted_in_logs_and_configuration_do_not_hold() -> None:
     mark = "+ " + "_" * 25
-    for section in ("plog", "ipsec/conf", "ipsec/policies/private"):
+    for section in ("plog", "ipsec/secrets", "ipsec/policies/private"):
         readings, (item,) = read(f"{mark} {section}\n{ROUTES}{TNCFG}")
         assert (readings, item.code) == ([], "ET114")
         assert item.message.startswith("3 lines")
+    (reading,), items = read(f"{mark} ipsec/conf\n{ROUTES}{TNCFG}")
+    assert (reading.listing, reading.routes, reading.attachments, items) == (None, [], [], [])
 
 
 # -- folders and archives

@@ -260,6 +260,18 @@ def test_refused_entries_end_with_12(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "could not be read: no part of the proof" in output
 
 
+def test_a_repeated_table_is_not_called_equal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kernel printed its first page again and again: what else it had is not known."""
+    rows = [
+        f"0          10.{i}.0.0/16        -> 192.168.{i}.0/24     => %drop\n" for i in range(60)
+    ]
+    path = written(tmp_path / "t.eroute", "".join(rows * 2))
+    code, text = verified(capsys, path)
+    assert code == 12, text
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -12,15 +12,16 @@ from pathlib import Path
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..klips.assembly import host_of_readings
 from ..klips.association import Address
-from ..klips.conf import read_conf
-from ..klips.configuration import reading_of_configuration
+from ..klips.capture import clean_lines
+from ..klips.configuration import read_written
 from ..klips.host import KlipsHost
 from ..klips.kind_of_text import TextKind, kind_of_text
-from ..klips.policy_groups import GroupMember, read_policy_group
 from ..klips.reading import Reading
 from ..klips.script import read_script
+from ..klips.sections import same_host
 from ..klips.source import read_source
 from ..klips.tree import is_archive, read_archive, read_tree, unpacked_text
+from ..klips.written import WrittenConfiguration
 
 
 def read_host(
@@ -32,7 +33,6 @@ def read_host(
     """
     collector = Collector()
     readings: list[Reading] = []
-    configurations: list[tuple[Path, str, bytes]] = []
     names: list[str] = []
     complete = True
     for name in arguments.files or ["-"]:
@@ -41,7 +41,6 @@ def read_host(
         try:
             if name != "-" and Path(name).is_dir():
                 readings.extend(read_tree(Path(name), collector))
-                configurations.extend(_configurations_in(Path(name)))
                 continue
             data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         except (OSError, ValueError) as error:
@@ -56,16 +55,14 @@ def read_host(
             continue
         match kind_of_text(data):
             case TextKind.CONFIGURATION:
-                configurations.append((Path(name if name != "-" else "."), shown, data))
+                path = Path(name if name != "-" else ".")
+                readings.append(Reading(shown, written=_written(path, shown, data, collector)))
             case TextKind.SCRIPT:
                 readings.append(read_script(data, shown, collector))
             case TextKind.CAPTURE:
                 readings.extend(read_source(data, shown, collector))
     complete = complete and not any(item.code in ("ET108", "ET144") for item in collector.items)
-    # A configuration does not say which side of a connection this gateway is: addresses do.
-    local = _local(arguments.local, readings)
-    for path, shown, data in configurations:
-        readings.append(_read_configuration(path, shown, data, local, collector))
+    readings = _read_configurations(readings, arguments.local, collector)
     host = host_of_readings(readings, arguments.table, collector, host=arguments.host)
     if not host.rows:
         collector.add(
@@ -110,24 +107,36 @@ def _local(given: Sequence[Address], readings: Sequence[Reading]) -> tuple[Addre
     return tuple(dict.fromkeys([*found, *sources]))
 
 
-def _configurations_in(folder: Path) -> list[tuple[Path, str, bytes]]:
-    """The ipsec.conf of a folder that was taken from a host."""
-    for path in (folder / "ipsec.conf", folder / "etc" / "ipsec.conf"):
-        if path.is_file():
-            return [(path, str(path), path.read_bytes())]
-    return []
-
-
-def _read_configuration(
-    path: Path, shown: str, data: bytes, local: Sequence[Address], collector: Collector
-) -> Reading:
-    folder = path.parent
-    configuration = read_conf(data, shown, collector, include=_includer(folder))
-    groups: dict[str, list[GroupMember]] = {}
-    for file in sorted((folder / "ipsec.d" / "policies").glob("*")):
+def _written(path: Path, shown: str, data: bytes, collector: Collector) -> WrittenConfiguration:
+    """An ipsec.conf that was given by itself, with the policy groups beside it."""
+    written = WrittenConfiguration(shown, list(enumerate(clean_lines(data, shown, collector), 1)))
+    written.include = _includer(path.parent)
+    for file in sorted((path.parent / "ipsec.d" / "policies").glob("*")):
         if file.is_file():
-            groups[file.name] = read_policy_group(file.read_bytes(), str(file), collector)
-    return reading_of_configuration(configuration, local, collector, shown, groups)
+            lines = clean_lines(file.read_bytes(), str(file), collector)
+            written.group(file.name, str(file)).extend(enumerate(lines, 1))
+    return written
+
+
+def _read_configurations(
+    readings: list[Reading], given: Sequence[Address], collector: Collector
+) -> list[Reading]:
+    """The readings with those of the configurations behind them.
+
+    A configuration does not say which side of a connection this gateway is: addresses do.
+    """
+    found = []
+    for holder in readings:
+        if holder.written is None:
+            continue
+        mine = [r for r in readings if not r.host or same_host(r.host, holder.host)]
+        mine = mine if holder.host else readings
+        outweighed = any(r.listing is not None and r.listing.rows for r in mine)
+        local = _local(given, mine)
+        reading = read_written(holder.written, local, collector, outweighed=outweighed)
+        reading.host = holder.host
+        found.append(reading)
+    return [*readings, *found]
 
 
 def _includer(folder: Path) -> Callable[[str, str], Sequence[tuple[str, bytes]]]:

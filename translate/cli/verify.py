@@ -64,7 +64,9 @@ def verify(arguments: argparse.Namespace) -> int:
     with Progress("proving") as progress:
         proof = prove(translation, spd, progress)
     ours = translation if spd is None else None
-    return _tell(arguments, proof, names, ours, complete and readable, host)
+    code = _tell(arguments, proof, names, ours, complete and readable, host)
+    # What could not be read may be missing on both sides.
+    return EXIT_REFUSED if found.errors and code == EXIT_DONE else code
 
 
 def _two_hosts(

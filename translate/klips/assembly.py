@@ -78,24 +78,54 @@ def host_of_readings(
 
 
 def _only_nearest(readings: Sequence[Reading], collector: Collector) -> None:
-    """Where the kernel's table is at hand, the eroutes of scripts and configurations are left."""
+    """Where the kernel's table is at hand, the eroutes of scripts and configurations are left.
+
+    Each host has its own; what names no host gives way to the tables of any.
+    """
+    for name, group in _by_host(readings).items():
+        _leave_others([r for r in group if r.listing], group if name else readings, collector)
+
+
+def _leave_others(
+    mine: Sequence[Reading], readings: Sequence[Reading], collector: Collector
+) -> None:
     with_rows = [r for r in readings if r.listing is not None and r.listing.rows]
     nearest = min((r.standing for r in with_rows), default=Standing.TABLE)
     for reading in with_rows:
+        if not any(reading is other for other in mine):
+            continue
         if reading.standing is nearest or reading.listing is None:
             continue
         collector.add(
             Diagnostic(
                 "ET146",
                 Severity.NOTE,
-                f"{reading.listing.rows} eroutes follow from {reading.source}; those of"
-                f" {next(r.source for r in with_rows if r.standing is nearest)} are translated,"
+                f"{_what(reading)}: those of"
+                f" {next(_place(r) for r in with_rows if r.standing is nearest)} are translated,"
                 " which are nearer to what the kernel had",
                 reading.listing.span,
                 hint="translate it alone to see its own",
             )
         )
         reading.listing = None
+
+
+_SOURCES = {
+    Standing.TABLE: "the table",
+    Standing.SCRIPT: "the commands",
+    Standing.CONFIGURATION: "ipsec.conf",
+}
+
+
+def _place(reading: Reading) -> str:
+    """The source of a reading: one file may hold several."""
+    return f"{_SOURCES[reading.standing]} in {reading.source}"
+
+
+def _what(reading: Reading) -> str:
+    rows = 0 if reading.listing is None else reading.listing.rows
+    count = "one eroute follows" if rows == 1 else f"{rows} eroutes follow"
+    return f"{count} from {_place(reading)}"
 
 
 def _joined(

@@ -15,7 +15,7 @@ from ..net import Prefix, Selector
 from .association import Address
 from .connection import Connection
 from .eroute import Eroute, Form
-from .policy_groups import GroupMember
+from .policy_groups import GROUP_CONNECTIONS, GroupMember
 from .said import SA_AH, SA_COMP, SA_ESP, SA_IPIP, SHUNTS, Said
 from .sides import GROUPS, Sides, read_sides
 
@@ -40,6 +40,8 @@ def eroutes_of(
     auto = connection.value("auto", "ignore")
     if auto in NOT_STARTED and connection.included:
         return []  # others take it over with also; by itself it was never meant to be there
+    if auto in NOT_STARTED and connection.name in GROUP_CONNECTIONS:
+        return []  # the way in which opportunistic encryption is turned off (no_oe.conf)
     if auto in NOT_STARTED:
         collector.add(
             Diagnostic(

@@ -7,7 +7,7 @@ become secrets at once and stand in no diagnostic.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,8 +56,20 @@ def read_conf(
     data: bytes, name: str, collector: Collector, *, include: Include | None = None
 ) -> Configuration:
     """Read a file and what it includes.  Diagnostics go to the collector; nothing is raised."""
+    lines = enumerate(clean_lines(data, name, DiscreetCollector(collector)), 1)
+    return read_conf_lines(lines, name, collector, include=include)
+
+
+def read_conf_lines(
+    lines: Iterable[tuple[int, str]],
+    name: str,
+    collector: Collector,
+    *,
+    include: Include | None = None,
+) -> Configuration:
+    """The same for clean lines with their numbers, which may stand anywhere in a larger text."""
     reader = _Reader(collector, include)
-    reader.read(data, name, depth=0)
+    reader.read(lines, name, depth=0)
     return reader.configuration()
 
 
@@ -68,9 +80,9 @@ class _Reader:
         self.sections: list[_Section] = []
         self.current: _Section | None = None
 
-    def read(self, data: bytes, name: str, depth: int) -> None:
+    def read(self, lines: Iterable[tuple[int, str]], name: str, depth: int) -> None:
         """Read the lines of one file; an included one goes on where its line stands."""
-        for number, line in enumerate(clean_lines(data, name, self.collector), 1):
+        for number, line in lines:
             span = Span(name, number, 1, len(line) + 1)
             text = line.rstrip()
             if not text.strip() or text.lstrip().startswith("#"):
@@ -140,7 +152,7 @@ class _Reader:
             if not files and not problem and not any(sign in pattern for sign in "*?["):
                 problem = "there is no such file"
             for name, data in files:
-                self.read(data, name, depth + 1)
+                self.read(enumerate(clean_lines(data, name, self.collector), 1), name, depth + 1)
         if problem:
             self._tell(
                 "ET163",

@@ -7,21 +7,27 @@ hand, else as pluto had them while the connection was up or routed.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from ..diagnostics import Collector, Diagnostic, DiscreetCollector, Severity, Span
 from ..net import Prefix, Selector
 from .association import Address
 from .automatic import eroutes_of
+from .conf import read_conf_lines
 from .connection import Configuration, Connection, Setting
 from .eroute import Eroute, Form
 from .interface import Attachment, Route
 from .listing import Listing, UnreadRow
 from .manual_keying import is_manual, keyed
-from .policy_groups import GROUP_CONNECTIONS, GroupMember
+from .policy_groups import GROUP_CONNECTIONS, GroupMember, read_policy_group_lines
 from .reading import Reading, Standing
 from .said import SHUNTS
+from .written import WrittenConfiguration
 
 _PACKET_DEFAULTS = {"pass": "%pass", "reject": "%reject"}
+
+_OF_EROUTES = frozenset({"ET113", "ET167", "ET168", "ET169", "ET171"})
+"""Findings about the eroutes of connections: nothing to anybody when those of a table hold."""
 
 
 def reading_of_configuration(
@@ -71,6 +77,59 @@ def reading_of_configuration(
         "spigrp": len(reading.groups),
         "tncfg": len(reading.attachments),
     }
+    return reading
+
+
+def read_written(
+    written: WrittenConfiguration,
+    local: Collection[Address],
+    collector: Collector,
+    *,
+    outweighed: bool,
+) -> Reading:
+    """Read a configuration that was found, now that the addresses of this gateway are known.
+
+    ``outweighed`` tells that the eroutes of the host come from what its kernel printed.
+    """
+    source = written.source
+    found = Collector()
+    configuration = read_conf_lines(written.lines, source, found, include=written.include)
+    groups = {
+        name: read_policy_group_lines(lines, file, found)
+        for name, (file, lines) in written.groups.items()
+    }
+    reading = reading_of_configuration(configuration, local, found, source, groups)
+    for item in found.items:
+        if not outweighed:
+            collector.add(item)
+        elif item.code not in _OF_EROUTES:
+            # Nothing that is carried depends on it but keys and settings.
+            lower = Severity.WARNING if item.severity is Severity.ERROR else item.severity
+            collector.add(replace(item, severity=lower))
+    if written.section and reading.listing is not None and not outweighed:
+        collector.add(
+            Diagnostic(
+                "ET147",
+                Severity.NOTE,
+                "the capture holds no eroute, and its ipsec.conf is read: the host had these"
+                " eroutes while KLIPS ran and the connections were up",
+                reading.listing.span,
+                hint="take `ipsec eroute` while it runs, which tells what the kernel really has",
+            )
+        )
+    if written.cut is not None and not outweighed:
+        collector.add(
+            Diagnostic(
+                "ET106",
+                Severity.ERROR,
+                "the capture ends inside ipsec.conf: its last connection, and what stood behind"
+                " it, may be missing or wrong",
+                written.cut,
+                hint="take the capture again, whole, or give ipsec.conf by itself",
+            )
+        )
+        reading.listing = reading.listing or Listing(source)
+        reading.listing.unread.append(UnreadRow(*written.cut))
     return reading
 
 

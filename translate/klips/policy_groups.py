@@ -6,6 +6,7 @@ five groups are built in (oeconns.c).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
@@ -33,8 +34,17 @@ class GroupMember(NamedTuple):
 
 def read_policy_group(data: bytes, name: str, collector: Collector) -> list[GroupMember]:
     """Read one file; a line that cannot be read is a diagnostic, for its traffic has no policy."""
+    return read_policy_group_lines(
+        enumerate(clean_lines(data, name, collector), 1), name, collector
+    )
+
+
+def read_policy_group_lines(
+    lines: Iterable[tuple[int, str]], name: str, collector: Collector
+) -> list[GroupMember]:
+    """The same for clean lines with their numbers."""
     found: list[GroupMember] = []
-    for number, line in enumerate(clean_lines(data, name, collector), 1):
+    for number, line in lines:
         text = line.partition("#")[0].strip()
         if not text:
             continue

@@ -10,6 +10,7 @@ from .association import Association, Group
 from .connection import Configuration
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
 from .listing import Listing
+from .written import WrittenConfiguration
 
 UNNAMED: Final = "#"
 """Stands in the name that a second host of a file gets when no line names it: ``barfs.txt#2``."""
@@ -31,7 +32,8 @@ class Reading:
     commands.  ``version`` is the line of ``ipsec_version``.  ``parameters`` are the sysctls of
     ``/proc/sys/net/ipsec`` (``tos``, ``icmp``, ``inbound_policy_check``).  ``accounted`` counts
     the entries that were read, ``refused`` those that could not be, by kind of table (``spi``,
-    ``route``, ...).
+    ``route``, ...).  ``written`` is an ipsec.conf that is to be read when the addresses of the
+    gateway are known.
     """
 
     source: str
@@ -50,3 +52,4 @@ class Reading:
     rules: list[RoutingRule] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     standing: Standing = Standing.TABLE
+    written: WrittenConfiguration | None = None

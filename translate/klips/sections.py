@@ -80,6 +80,13 @@ _NAMELESS_PROMPT: Final = re.compile(
     r"[#$] +(.*(?:ipsec|/proc/net|\bip +-?\w|netstat|ifconfig).*)\Z"
 )
 
+_COMMAND: Final = re.compile(
+    r"(?:sudo +)?(?:/\S*/)?(?:cat|more|less|head|tail|e?grep|netstat|route|ifconfig|sysctl"
+    r"|ip +(?:-|addr|a\b|route|r\b|ru)"
+    r"|ipsec +(?:eroute|spi|spigrp|tncfg|look|barf|auto|verify|whack|version|--version))\b"
+)
+"""What a person types at a prompt, as a comment does not begin."""
+
 _HEADINGS_OF_LOOK: Final = {
     "ROUTING TABLES": Kind.ROUTE,
     "ROUTING TABLE": Kind.ROUTE,
@@ -229,12 +236,16 @@ class Sectioner:
         for pattern in (_BRACKET_PROMPT, _STRONG_PROMPT, _AT_PROMPT, _WEAK_PROMPT):
             match = pattern.match(line)
             # A barf holds configuration and logs, in which much looks like a short prompt.
-            if match is None or (self.section.barf and pattern is _WEAK_PROMPT):
+            written = self.section.barf or self.section.kind is Kind.CONFIGURATION
+            if match is None or (written and pattern is _WEAK_PROMPT):
                 continue
             self._host(match[1])
             self._command((match[2] or "").strip())
             return True
         match = None if self.section.barf else _NAMELESS_PROMPT.match(line)
+        if match is not None and self.section.kind is Kind.CONFIGURATION:
+            # A comment of ipsec.conf looks like such a prompt.
+            match = match if _COMMAND.match(match[1]) else None
         if match is not None:
             self._command(match[1])
         return match is not None
@@ -243,7 +254,7 @@ class Sectioner:
         self._bare_prompt = not command
         words = command.removeprefix("sudo ").split()
         kind, routes, partial = _of_command(words)
-        name = command if kind is not Kind.CONFIGURATION else "configuration"
+        name = command if kind is not Kind.CONFIGURATION else _file_of(words, partial=partial)
         self._begin(kind, name, routes=routes, partial=partial)
         program = words[0].rpartition("/")[2] if words else ""
         self._awaits_look = program == "ipsec" and words[1:2] == ["look"]
@@ -275,6 +286,13 @@ class Sectioner:
         self.section = Section(
             kind, name, old.host, old.place, old.number + 1, barf, partial, routes
         )
+
+
+def _file_of(words: list[str], *, partial: bool) -> str:
+    """The file that a command shows; none where it left lines out, other than comments."""
+    if partial and "-v" not in words:
+        return "configuration"
+    return next(word for word in words if kind_of_file(word) is Kind.CONFIGURATION)
 
 
 def _of_command(words: list[str]) -> tuple[Kind, RouteContext, bool]:

@@ -50,6 +50,7 @@ from .stack import (
 )
 from .table import read_tables
 from .tncfg import looks_like_attachment, read_attachments
+from .written import WrittenConfiguration, is_conf, policy_group_of
 
 
 class _Version(NamedTuple):
@@ -102,7 +103,9 @@ def read_source(
     rest.noise.report(
         collector,
         ("holds nothing that is read", "hold nothing that is read"),
-        "" if listings or rest.entries else "the file should hold what `ipsec eroute` prints",
+        ""
+        if listings or rest.entries or rest.written
+        else "the file should hold what `ipsec eroute` prints",
     )
     return _readings(name, listings, rest)
 
@@ -124,6 +127,7 @@ class _Rest:
         self.entries: list[_Entry] = []
         self.places: list[tuple[int, int]] = [(0, section.place)]
         self.names: dict[int, str] = {section.place: section.host}
+        self.written: dict[int, WrittenConfiguration] = {}
 
     def take(self, index: int) -> bool:
         """Read the line at an index; whether another host or another look begins there."""
@@ -140,6 +144,8 @@ class _Rest:
                 return True
             return section.number != before.number and section.name == LOOK
         line = self._lines[index]
+        if section.kind is Kind.CONFIGURATION and self._configuration(line, index, section):
+            return False
         if section.kind in (Kind.CONFIGURATION, Kind.LOG):
             return self.noise.take(index, secret=section.kind is Kind.CONFIGURATION)
         if section.name.endswith("hostname/fqdn") and " " not in line.strip():
@@ -155,6 +161,32 @@ class _Rest:
     def end(self) -> None:
         """Take the end of the text."""
         self._close_route()
+        for place in [place for place, found in self.written.items() if not found.lines]:
+            # A policy group says nothing without the connections.
+            for _, lines in self.written.pop(place).groups.values():
+                for number, _ in lines:
+                    self.noise.take(number - 1, secret=True)
+        last = self._sectioner.section
+        written = self.written.get(last.place)
+        if written is not None and last.barf and is_conf(last.name):
+            # A barf goes on behind the configuration.
+            written.cut = Span(self._name, len(self._lines))
+
+    def _configuration(self, line: str, index: int, section: Section) -> bool:
+        """Keep a line of ipsec.conf, or of a policy group, of the host; whether it was one."""
+        group = policy_group_of(section.name)
+        if not group and not is_conf(section.name):
+            return False
+        written = self.written.setdefault(section.place, WrittenConfiguration(self._name))
+        if group:
+            written.group(group, self._name).append((index + 1, line))
+            return True
+        if section.number != written.section:
+            # A later print of the file holds, not both.
+            written.section = section.number
+            written.lines.clear()
+        written.lines.append((index + 1, line))
+        return True
 
     def _leave_section(self) -> None:
         self._close_route()
@@ -283,7 +315,7 @@ def _readings(name: str, listings: Sequence[Listing], rest: _Rest) -> list[Readi
     for entry in rest.entries:
         entries.setdefault(entry.section.place, []).append(entry)
     readings: list[Reading] = []
-    for place in sorted({*tables, *entries}):
+    for place in sorted({*tables, *entries, *rest.written}):
         found = tables.get(place, [])
         starts = [listing.span.line for listing in found]
         parts: list[list[_Entry]] = [[] for _ in range(max(1, len(found)))]
@@ -295,6 +327,7 @@ def _readings(name: str, listings: Sequence[Listing], rest: _Rest) -> list[Readi
         for number, part in enumerate(parts):
             listing_of_part = found[number] if found else None
             readings.append(_reading(name, host, listing_of_part, part))
+        readings[-1].written = rest.written.get(place)
     return readings
 
 

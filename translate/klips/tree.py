@@ -1,8 +1,9 @@
 """A folder or tar archive of what a host held: its proc files, and captures beside them.
 
 Read are ``ipsec_eroute`` and its kin from ``/proc/net``, the files of ``/proc/net/ipsec`` and
-``/proc/sys/net/ipsec``, and text files whose name says that they hold routes, addresses, a barf or
-a look.  A folder above such a path (``gw1/proc/net/...``) is a host of its own.
+``/proc/sys/net/ipsec``, ``ipsec.conf`` with what it includes, and text files whose name says that
+they hold routes, addresses, a barf or a look.  A folder above such a path
+(``gw1/proc/net/...``) is a host of its own.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import io
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
+from .capture import clean_lines
 from .reading import Reading
 from .sections import Kind, Section, kind_of_file
 from .source import read_source
+from .written import WrittenConfiguration, policy_group_of
 
 FILE_LIMIT: Final = 256 << 20
 """Octets of one file; a table of a million eroutes has some 80 MiB."""
@@ -46,7 +50,17 @@ _CAPTURE: Final = re.compile(
     r"|ip[-_](?:6[-_])?addr|ip[-_](?:6[-_])?rule|ifconfig|eroute|spigrp|tncfg|ipsec[-_]spi)"
     r"[^/]*)\Z"
 )
+_CONFIGURATION: Final = re.compile(r"(?:\A|/)(?P<path>(?:etc/)?ipsec(?:\.conf|\.d/.*|/.*\.conf))\Z")
+"""ipsec.conf, its policy groups, and what it may include."""
+
+_SECRET: Final = re.compile(r"secrets|private|\.(?:pem|key|der|p12|db)\Z")
+"""Files that hold keys, or data bases of them."""
+
 _UNREAD: Final = re.compile(r"\.(?:gz|bz2|xz|zip|py|[ch]|o|ko|[1-9])\Z")
+
+
+_Files = dict[str, tuple[str, bytes]]
+"""What ``/etc`` of a host holds of ipsec.conf: by path below it, the name that is shown, octets."""
 
 
 class _File(NamedTuple):
@@ -168,9 +182,12 @@ def _read_files(tree: str, files: Iterator[_File], collector: Collector) -> list
     """Read the files whose name tells what they hold; hosts are told apart by the path above."""
     hosts: dict[str, list[Reading]] = {}
     contents: set[tuple[str, Kind, bytes]] = set()
+    configurations: dict[str, _Files] = {}
     total = passed = 0
     for path, read in files:
         match = None if _UNREAD.search(path) else _OF_KLIPS.search(path) or _CAPTURE.search(path)
+        configuration = None if match or _is_secret(path) else _CONFIGURATION.search(path)
+        match = match or configuration
         if match is None:
             passed += 1
             continue
@@ -185,6 +202,10 @@ def _read_files(tree: str, files: Iterator[_File], collector: Collector) -> list
             _incomplete(shown, f"{shown} is larger than what is read", collector)
             continue
         above = path[: match.start("path")].rstrip("/")
+        if configuration is not None:
+            place = match["path"].removeprefix("etc/")
+            configurations.setdefault(above, {}).setdefault(place, (shown, data))
+            continue
         kind = kind_of_file(match["path"])
         # /proc/net/ipsec_eroute is the same file as /proc/net/ipsec/eroute/all.
         key = (above, kind, data)
@@ -193,6 +214,9 @@ def _read_files(tree: str, files: Iterator[_File], collector: Collector) -> list
         contents.add(key)
         section = Section(kind, match["path"])
         hosts.setdefault(above, []).extend(read_source(data, shown, collector, section))
+    for above, found in configurations.items():
+        if _MAIN in found:
+            hosts.setdefault(above, []).append(_configuration(found, collector))
     if not hosts:
         _unreadable(ValueError("this directory or archive holds no file of KLIPS"), collector, tree)
     if passed:
@@ -202,6 +226,33 @@ def _read_files(tree: str, files: Iterator[_File], collector: Collector) -> list
             for reading in readings:
                 reading.host = reading.host or _name_of(above)
     return [reading for readings in hosts.values() for reading in readings]
+
+
+_MAIN: Final = "ipsec.conf"
+
+
+def _is_secret(path: str) -> bool:
+    """Whether the name of a file says that it holds keys; ``private`` is a policy group, too."""
+    return not policy_group_of(path) and _SECRET.search(path) is not None
+
+
+def _configuration(files: _Files, collector: Collector) -> Reading:
+    """The ipsec.conf of a host, to be read when its addresses are known."""
+    name, data = files[_MAIN]
+    places = {shown: path for path, (shown, _) in files.items()}
+
+    def include(pattern: str, source: str) -> Sequence[tuple[str, bytes]]:
+        # Patterns are below /etc, or below the folder of the file that names them.
+        folder = PurePosixPath(places.get(source, _MAIN)).parent
+        below = pattern.removeprefix("/etc").lstrip("/") if pattern[:1] == "/" else folder / pattern
+        return [file for path, file in sorted(files.items()) if fnmatch(path, str(below))]
+
+    written = WrittenConfiguration(name, list(enumerate(clean_lines(data, name, collector), 1)))
+    written.include = include
+    for path, (shown, octets) in sorted(files.items()):
+        if group := policy_group_of(path):
+            written.group(group, shown).extend(enumerate(clean_lines(octets, shown, collector), 1))
+    return Reading(name, written=written)
 
 
 def _name_of(above: str) -> str:

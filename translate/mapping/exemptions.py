@@ -131,6 +131,11 @@ def outside_of(
     return tuple(kept)
 
 
+def everywhere_to(network: Prefix) -> Selector:
+    """All that goes to a network."""
+    return Selector(Prefix(network.family, 0, 0), network)
+
+
 def uncovered_shields(selector: Selector, local: tuple[tuple[int, int], ...]) -> tuple[Shield, ...]:
     """The policies that keep this host's own traffic off a block for what no eroute covers."""
     shields = []

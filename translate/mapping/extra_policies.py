@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ..net import Prefix, Selector
 from ..xfrm.model import Policy
 from .collisions import places
-from .exemptions import exempt_flows, uncovered_shields
+from .exemptions import everywhere_to, exempt_flows, uncovered_shields
 from .model import ALLOW, BLOCK, FWD, IN, OUT, POLICIES_PER_PLACE, Options, Outcome, Shield
 
 
@@ -53,7 +53,7 @@ def extra_policies(
             yield Policy(OUT, spared, start, ALLOW)
     for number, network in enumerate(networks):
         priority = start + POLICIES_PER_PLACE * (number + 1)
-        selector = Selector(Prefix(network.family, 0, 0), network)
+        selector = everywhere_to(network)
         # No eroute at all: KLIPS let the host's own IKE, ESP and AH pass, and dropped the rest.
         for direction, flow, action in uncovered_shields(selector, options.local):
             if (direction, flow) not in taken:

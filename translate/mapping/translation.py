@@ -10,7 +10,7 @@ from typing import Final
 from ..diagnostics import Diagnostic
 from ..klips.host import KlipsHost
 from ..xfrm.model import FirewallRule, Policy
-from . import findings
+from . import findings, forwarded
 from .addresses import address_findings, with_addresses
 from .association_findings import association_findings
 from .associations import Carried, carry_associations
@@ -139,6 +139,7 @@ def translate(
     first += POLICIES_PER_PLACE * len(before)
     outcomes = _outcomes(mapper, host, drafts, precedence, exceptions, first)
     _narrow(outcomes, precedence.disputes)
+    forwarded.close(outcomes, before, precedence.indexes, precedence.members, options)
     numbers = range(len(outcomes), len(outcomes) + len(before))
     carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], taken)
     outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]

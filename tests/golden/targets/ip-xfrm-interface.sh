@@ -13,7 +13,7 @@
 # from then on: ask `eroute-translate explain` for it, and have a way back.
 #
 # What to know (docs/findings.md explains each code):
-#   ET146 note tests/golden/example/gateway.sh:28: 1 eroutes follow from tests/golden/example/gateway.sh; those of tests/golden/example/barf.txt are translated, which are nearer to what the kernel had [translate it alone to see its own]
+#   ET146 note tests/golden/example/gateway.sh:28: one eroute follows from the commands in tests/golden/example/gateway.sh: those of the table in tests/golden/example/barf.txt are translated, which are nearer to what the kernel had [translate it alone to see its own]
 #   ET245 warning tests/golden/example/barf.txt:19: 2 associations, the first of them here: the algorithm is weak, and a kernel may be built without it or refuse it in FIPS mode
 #   ET246 note tests/golden/example/barf.txt:19: 2 associations, the first of them here: the outer header is as KLIPS made it: DF cleared, TOS hidden unless hidetos=no, nothing copied back on the way in
 #   ET274 note tests/golden/example/barf.txt:19: a packet with DF that does not fit into the tunnel is dropped, with an ICMP error; KLIPS sent it in fragments, with the error as well unless fragicmp=no [ICMP must reach the senders, or their MSS be bounded at the gateway]
