@@ -18,7 +18,7 @@ from .mapping_options import mapping_options
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
-from .terminal import show, write_output
+from .terminal import show_as_asked, write_output
 
 
 def report_verb(arguments: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def report_verb(arguments: argparse.Namespace) -> int:
     with busy("reading"):
         host, collector, names, complete = read_host(arguments, digests)
     if not host.rows:
-        _show(arguments, collector.items)
+        show_as_asked(arguments, collector.items)
         return EXIT_NOTHING if complete else EXIT_FAILED
     with busy("translating"):
         translation = translate_exactly(host, mapping_options(arguments))
@@ -52,7 +52,7 @@ def report_verb(arguments: argparse.Namespace) -> int:
         target = f"the namespace {arguments.netns}" if arguments.netns else "this host"
         changes = Changes(target, tuple(plan_lines(plan)), plan.conflicts)
     write_output(report(page, digests, proved, changes), arguments.output)
-    _show(arguments, page.findings)
+    show_as_asked(arguments, page.findings)
     if arguments.format == "text":
         for line in (*read_summary(host), summary(translation), proved.conclusion):
             print(f"eroute-translate: {line}", file=sys.stderr)
@@ -64,12 +64,3 @@ def report_verb(arguments: argparse.Namespace) -> int:
     if code == EXIT_DONE and changes is not None and changes.conflicts:
         return EXIT_STALE
     return code
-
-
-def _show(arguments: argparse.Namespace, items: object) -> None:
-    show(
-        items,  # type: ignore[arg-type]
-        machine=arguments.format == "json",
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-    )
