@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkDataDecodeError
 from pyroute2.netlink.nlsocket import Marshal
 
 from eroute_translate.net import Selector, parse_prefix
+from eroute_translate.xfrm import link
 from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.encode import encode_installs
 from eroute_translate.xfrm.errors import KernelError, hint_for
@@ -423,13 +425,13 @@ def test_late_answers_of_an_interrupted_run_are_passed_over() -> None:
     assert not kernel.answers
 
 
-def test_what_cannot_be_encoded_stops_before_its_block() -> None:
+def test_what_cannot_be_encoded_stops_before_it_is_sent() -> None:
     kernel = FakeKernel()
     bad = policies(30)
     bad[15] = bad[15]._replace(direction="socket in")
     with pytest.raises(ValueError, match=r"10\.0\.0\.15/32"):
         channel(kernel).install(bad)
-    assert kernel.sizes == [10]
+    assert not kernel.sizes
 
 
 def test_the_cpu_is_let_go_after_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,6 +443,29 @@ def test_the_cpu_is_let_go_after_each_block(monkeypatch: pytest.MonkeyPatch) -> 
         opened.install(policies(450))
     assert kernel.sizes == [100, 100, 100, 100, 50]
     assert sizes == [1, 2, 3, 4, 5]
+
+
+def test_few_are_sent_while_others_are_still_encoded() -> None:
+    kernel = FakeKernel()
+    with channel(kernel, block=500) as opened:
+        opened.install(policies(2500))
+    # Two lots of 1024 with a few after each, the last lot, and then whole blocks.
+    assert kernel.sizes == [64, 64, 500, 500, 500, 500, 372]
+
+
+def test_only_so_many_are_encoded_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "AHEAD", 1024)
+    kernel = FakeKernel()
+    ready: list[int] = []
+
+    def encode(part: Sequence[Policy], sequence: int) -> list[bytes]:
+        ready.append(sum(kernel.sizes))
+        return encode_installs(part, sequence)
+
+    report = channel(kernel, block=500).run(policies(5000), encode, asked="add")
+    assert report.complete
+    assert sum(kernel.sizes) == 5000
+    assert all(1024 * lot - sent < 1024 for lot, sent in enumerate(ready))
 
 
 class DumpingKernel(FakeKernel):

@@ -12,6 +12,9 @@ one step at a time, in a work item of the CPU that inserts, which waits for a gr
 whenever the clock ticks: no quiescent state is seen, a doubling takes a tenth of a second, and
 every insertion walks chains of hundreds meanwhile.  A switch of context is a quiescent state.
 
+And the messages are encoded while the tables are small, when little else pays: a few are sent after
+each lot that is encoded, as many as keep the tables growing, and most when all are ready.
+
 No pyroute2 here: a socket, and the bytes of :mod:`.encode`.
 """
 
@@ -20,11 +23,10 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
-from typing import Final, NamedTuple, Self, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Self, TypeVar
 
-from .advance import in_advance
 from .connection import (
     NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
@@ -50,15 +52,17 @@ from .wire import (
 T = TypeVar("T")
 
 
-class _Part(NamedTuple):
-    """Where a block ends among the items, and its first sequence number."""
-
-    end: int
-    sequence: int
-
-
 BLOCK: Final = 256
 """Messages in one send: more do not pay, and the kernel cannot grow its tables meanwhile."""
+
+AHEAD: Final = 1 << 16
+"""Messages that may be encoded and not yet sent: some 16 MB."""
+
+_AT_ONCE: Final = 1024
+"""Items that are encoded in one go."""
+
+_MEANWHILE: Final = 64
+"""Messages in one send while others are still to be encoded."""
 
 ANSWER_BYTES: Final = 1024
 """Room that one answer takes of a receive buffer, rounded up (832 measured)."""
@@ -152,40 +156,31 @@ class Link:
         :class:`BulkError` when the connection breaks.
         """
         total = len(items)
+        first = self._take(total)
         failures: list[Failure] = []
-        at = sent = 0
-        blocks = self._encoded(items, encode)
-        if total > self._block:
-            blocks = in_advance(blocks)
+        ready: deque[bytes] = deque()
+        encoded = at = sent = 0
         try:
             self._finish_dump()
-            with closing(blocks):
-                for part, data in blocks:
-                    sent = part.end
-                    self._send(data)
-                    self._read_acks(part.sequence, part.end - at, at, failures)
-                    at = sent
-                    if stop and failures:
-                        break
+            while at < total and not (stop and failures):
+                count = self._block
+                if encoded < total and len(ready) < AHEAD:
+                    part = items[encoded : encoded + _AT_ONCE]
+                    ready += encode(part, first + encoded)
+                    encoded += len(part)
+                    if encoded < total:
+                        count = min(count, _MEANWHILE)
+                count = min(count, len(ready))
+                sent = at + count
+                self._send(with_ack([ready.popleft() for _ in range(count)]))
+                self._read_acks(first + at, count, at, failures)
+                at = sent
         except BrokenError as error:
             report = Report(total, at, sent, tuple(failures))
             hint = hint_for(error.number)
             what = f"{asked} {total} {noun}"
             raise BulkError(error.number, what, report, str(error), hint) from error
         return Report(total, at, sent, tuple(failures))
-
-    def _encoded(
-        self,
-        items: Sequence[T],
-        encode: Callable[[Sequence[T], int], Sequence[bytes]],
-    ) -> Generator[tuple[_Part, bytearray]]:
-        """The blocks of a run, in their order."""
-        at = 0
-        while at < len(items):
-            count = min(self._block, len(items) - at)
-            part = _Part(at + count, self._take(count))
-            yield part, with_ack(encode(items[at : at + count], part.sequence))
-            at += count
 
     def _take(self, count: int) -> int:
         """Sequence numbers for so many messages."""
