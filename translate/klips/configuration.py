@@ -72,7 +72,7 @@ def reading_of_configuration(
     _fill(reading, eroutes, lost, collector)
     reading.refused = {"connection": refused} if refused else {}
     reading.accounted = {
-        "connection": len(connections) - refused,
+        "connection": sum(not _is_off(c) for c in connections) - refused,
         "spi": len(reading.associations),
         "spigrp": len(reading.groups),
         "tncfg": len(reading.attachments),
@@ -191,7 +191,7 @@ def _attachments(setup: Mapping[str, Setting], collector: Collector) -> list[Att
                     Severity.ERROR,
                     f"interfaces= cannot be read: {word}",
                     setting.span,
-                    f"interfaces={setting.value}",
+                    setting.shown,
                     expected="ipsec0=eth0, or %defaultroute",
                 )
             )
@@ -217,6 +217,11 @@ def _packet_default(setup: Mapping[str, Setting]) -> list[Eroute]:
     everything = Prefix(4, 0, 0)
     selector = Selector(everything, everything)
     return [Eroute(selector, (SHUNTS[shunt],), setting.span, form=Form.COMMAND.value)]
+
+
+def _is_off(connection: Connection) -> bool:
+    """Whether it is one of the built-in connections, turned off."""
+    return connection.name in GROUP_CONNECTIONS and connection.value("auto") == "ignore"
 
 
 def _built_in(

@@ -69,7 +69,7 @@ def read_sides(
                 Severity.ERROR,
                 f"the connection {connection.name} has no eroute: {error}",
                 connection.span if setting is None else setting.span,
-                "" if setting is None else f"{setting.name}={setting.value}",
+                "" if setting is None else setting.shown,
                 expected=error.expected,
             )
         )
@@ -126,10 +126,11 @@ def _address(
     try:
         return parse_klips_address(word)
     except ValueError:
+        what = "a name is not looked up, for it may have changed"
+        if word.startswith("%"):
+            what = "what the interface had is not known"
         raise _UnreadableError(
-            f"{name}={word} is no address; a name is not looked up, for it may have changed",
-            setting,
-            "the address that the name stands for",
+            f"{name}={word} is no address; {what}", setting, "the address that it stands for"
         ) from None
 
 
