@@ -257,6 +257,15 @@ class _Reader:
         try:
             section.keys[name] = parse_key(value)
         except ValueError as error:
+            if value.startswith("[sums to"):
+                self._tell(
+                    "ET165",
+                    Severity.ERROR,
+                    f"the key {name} is not here: ipsec barf put a sum in its place",
+                    place,
+                    hint="give ipsec.conf itself, or a script with the keys",
+                )
+                return
             self._tell(
                 "ET165",
                 Severity.ERROR,
