@@ -59,6 +59,7 @@ TITLES: Final = {
     "ET155": "a place of a script cannot be read",
     "ET156": "a command had no effect on what was there",
     "ET157": "a script brings in what is not read",
+    "ET158": "the parameter of a script is taken for start",
     # 16x: ipsec.conf
     "ET160": "a line of ipsec.conf cannot be read",
     "ET161": "a setting that ipsec.conf did not have",

@@ -329,6 +329,14 @@ def test_damaged_archives() -> None:
     assert collector.items
 
 
+def test_an_archive_that_is_cut_anywhere() -> None:
+    whole = archive(FILES)
+    for length in range(600, 8000, 300):
+        collector = Collector()
+        read_archive(io.BytesIO(whole[:length]), "a.tar", collector)
+        assert "ET144" in {i.code for i in collector.items}, length
+
+
 def test_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     big = gzip.compress(b"\0" * 100_000)
     monkeypatch.setattr(tree, "TOTAL_LIMIT", 50_000)

@@ -200,3 +200,61 @@ def test_what_grep_left_of_the_file_is_no_configuration(
     path.write_text("root@gw1:~# grep left /etc/ipsec.conf\n\tleft=192.0.2.1\nroot@gw1:~# \n")
     assert main(["check", "-q", str(path)]) == 3
     assert "ET115" in capsys.readouterr().err
+
+
+ROUTES = f"""\
+{MARK} netstat-rn
+Kernel IP routing table
+Destination     Gateway         Genmask         Flags   MSS Window  irtt Iface
+10.20.0.0       0.0.0.0         255.255.0.0     U         0 0          0 eth0
+0.0.0.0         192.0.2.254     0.0.0.0         UG        0 0          0 {{device}}
+{MARK} ifconfig-a
+eth0      Link encap:Ethernet  HWaddr 00:0D:B9:01:02:03
+          inet addr:10.20.0.1  Bcast:10.20.255.255  Mask:255.255.0.0
+"""
+
+
+@pytest.mark.parametrize(("device", "code"), [("eth1", 0), ("eth2", 12)])
+def test_the_default_route_tells_which_address_is_ours(
+    device: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = "conn a\n\tleft=%defaultroute\n\tright=203.0.113.9\n\tauto=start\n"
+    text = barf("", conf).replace(f"{MARK} ifconfig-a\n", ROUTES.format(device=device), 1)
+    path = tmp_path / "barf.txt"
+    path.write_text(text)
+    rows, found = checked(capsys, path, code=code)
+    expected = ["192.0.2.1/32 -> 203.0.113.9/32 => tun0x0@203.0.113.9"]
+    assert [row for row, _ in rows] == ([] if code else expected)
+    assert ("ET168" in codes(found)) == bool(code)
+
+
+def test_keys_that_barf_left_out_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = (
+        "conn a\n\tleft=192.0.2.1\n\tright=203.0.113.9\n\tspi=0x200\n\tesp=3des-md5-96\n"
+        '\tespenckey="[sums to 1a2b...]"\n'
+    )
+    path = tmp_path / "barf.txt"
+    path.write_text(barf("", conf))
+    _, found = checked(capsys, path, code=12)
+    messages = [d["message"] for d in found if d["code"] == "ET165"]
+    assert messages == ["the key espenckey is not here: ipsec barf put a sum in its place"]
+    path.write_text(
+        barf("7          192.0.2.1/32       -> 203.0.113.9/32     => tun0x200@203.0.113.9\n", conf)
+    )
+    rows, _ = checked(capsys, path)
+    assert len(rows) == 1
+
+
+def test_a_host_in_mast_mode_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "spi.txt"
+    path.write_text(
+        "tun0x1002@203.0.113.9 IPIP: dir=out src=192.0.2.1 policy=10.20.0.0/16->10.30.0.0/16"
+        " flags=0x10<> life(c,s,h)=addtime(7,0,0) natencap=none natsport=0 natdport=0 refcount=4"
+        " ref=16 refhim=9\n"
+    )
+    assert main(["check", "-q", str(path)]) == 3
+    error = capsys.readouterr().err
+    assert f"no eroute was found in {path}" in error
+    assert "MAST" in error

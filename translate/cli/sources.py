@@ -22,6 +22,7 @@ from ..klips.sections import same_host
 from ..klips.source import read_source
 from ..klips.tree import is_archive, read_archive, read_tree, unpacked_text
 from ..klips.written import WrittenConfiguration
+from ..net import Prefix
 
 
 def read_host(
@@ -69,13 +70,26 @@ def read_host(
             Diagnostic(
                 "ET115",
                 Severity.ERROR,
-                "no eroute was found",
+                "no eroute was found" + (f" in {', '.join(names)}" if len(names) < 4 else ""),
                 expected="rows such as 0 10.0.0.0/8 -> 192.168.1.0/24 => tun0x1002@203.0.113.7",
-                hint="give the output of `ipsec eroute` or of `cat /proc/net/ipsec_eroute`, a"
-                " script of ipsec commands, or ipsec.conf",
+                hint=_what_to_give(host),
             )
         )
     return host, collector, names, complete
+
+
+def _what_to_give(host: KlipsHost) -> str:
+    """What to do where there is no eroute."""
+    if any(a.inbound is False and a.policy is not None for a in host.associations):
+        return (
+            "this is a MAST host (its outbound SAs have a policy=): rules of iptables chose the"
+            " SAs, and are not read. Write an eroute for each of them: the two networks of its"
+            " policy=, and its SAID"
+        )
+    return (
+        "give the output of `ipsec eroute` or of `cat /proc/net/ipsec_eroute`, a script of ipsec"
+        " commands, or ipsec.conf"
+    )
 
 
 def _unreadable(shown: str, error: OSError | ValueError) -> Diagnostic:
@@ -107,6 +121,24 @@ def _local(given: Sequence[Address], readings: Sequence[Reading]) -> tuple[Addre
     return tuple(dict.fromkeys([*found, *sources]))
 
 
+def _default(readings: Sequence[Reading]) -> Address | None:
+    """What ``%defaultroute`` stood for: the address of the interface of the default route."""
+    below = {a.device: a.physical for reading in readings for a in reading.attachments}
+    devices = {
+        below.get(route.device, route.device)
+        for reading in readings
+        for route in reading.routes
+        if route.table == "main" and route.destination == Prefix(4, 0, 0) and route.device
+    }
+    found = {
+        (item.network.family, item.network.address)
+        for reading in readings
+        for item in reading.addresses
+        if item.device in devices and item.network.family == 4
+    }
+    return found.pop() if len(devices) == len(found) == 1 else None
+
+
 def _written(path: Path, shown: str, data: bytes, collector: Collector) -> WrittenConfiguration:
     """An ipsec.conf that was given by itself, with the policy groups beside it."""
     written = WrittenConfiguration(shown, list(enumerate(clean_lines(data, shown, collector), 1)))
@@ -133,7 +165,10 @@ def _read_configurations(
         mine = mine if holder.host else readings
         outweighed = any(r.listing is not None and r.listing.rows for r in mine)
         local = _local(given, mine)
-        reading = read_written(holder.written, local, collector, outweighed=outweighed)
+        default = None if given else _default(mine)
+        reading = read_written(
+            holder.written, local, collector, outweighed=outweighed, default=default
+        )
         reading.host = holder.host
         found.append(reading)
     return [*readings, *found]

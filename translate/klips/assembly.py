@@ -280,7 +280,8 @@ def _report_hosts(
         f"the input holds {len(hosts)} hosts; {name or 'the one without a name'} is translated"
     )
     if lost:
-        message += f", and the {len(lost)} rows of the others are refused"
+        rows = f"the {len(lost)} rows" if len(lost) > 1 else "the one row"
+        message += f", and {rows} of the others are refused"
     collector.add(
         Diagnostic(
             "ET143",
@@ -348,7 +349,8 @@ def _report_others(
     number = listings.index(taken) + 1
     message = f"the input holds {len(listings)} tables; table {number} is translated"
     if lost:
-        message += f", and {len(lost)} rows stand only in another one: they are refused"
+        rows = f"{len(lost)} rows stand" if len(lost) > 1 else "one row stands"
+        message += f", and {rows} only in another one: refused"
     elif chosen is None:
         message += ", and every selector of the others stands in it too"
     collector.add(

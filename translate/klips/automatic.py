@@ -35,6 +35,8 @@ def eroutes_of(
     local: Collection[Address],
     groups: Mapping[str, Sequence[GroupMember]],
     collector: Collector,
+    *,
+    default: Address | None = None,
 ) -> list[Eroute]:
     """The eroutes of one connection while it is up or routed."""
     auto = connection.value("auto", "ignore")
@@ -54,7 +56,7 @@ def eroutes_of(
             )
         )
         return []
-    sides = read_sides(connection, local, collector)
+    sides = read_sides(connection, local, collector, default=default)
     if sides is None:
         return []
     if not sides.ours.clients:

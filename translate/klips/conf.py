@@ -16,7 +16,8 @@ from ..secret import Secret
 from .capture import clean_lines
 from .connection import Configuration, Connection, Setting
 from .key import is_key_setting, is_public_key, parse_key, without_keys
-from .settings import CONN_SETTINGS, SETUP_SETTINGS, near, sideless
+from .policy_groups import GROUP_CONNECTIONS
+from .settings import CONN_SETTINGS, SETUP_SETTINGS, STRONGSWAN_SETTINGS, known_as, near, sideless
 
 INCLUDE_DEPTH: Final = 10
 """Includes within includes; more is a loop."""
@@ -142,6 +143,9 @@ class _Reader:
         problem = ""
         if depth >= INCLUDE_DEPTH:
             problem = f"more than {INCLUDE_DEPTH} includes within each other"
+        elif self.include is None and pattern.endswith("/no_oe.conf"):
+            self._no_oe(span)
+            return
         elif self.include is None:
             problem = "files are not included here"
         if not problem and self.include is not None:
@@ -150,6 +154,9 @@ class _Reader:
             except OSError as error:
                 problem, files = error.strerror or str(error), ()
             if not files and not problem and not any(sign in pattern for sign in "*?["):
+                if pattern.endswith("/no_oe.conf"):
+                    self._no_oe(span)
+                    return
                 problem = "there is no such file"
             for name, data in files:
                 self.read(enumerate(clean_lines(data, name, self.collector), 1), name, depth + 1)
@@ -161,6 +168,23 @@ class _Reader:
                 span,
                 hint="give the folder that holds ipsec.conf, with all files that it includes",
             )
+
+    def _no_oe(self, span: Span) -> None:
+        """Take the file of the distribution for what it was: it turns the built-in groups off."""
+        self._tell(
+            "ET163",
+            Severity.WARNING,
+            "no_oe.conf is not at hand; it is taken as it was delivered, and turns opportunistic"
+            " encryption off",
+            span,
+            hint="give the file too, if somebody changed it",
+        )
+        held = {section.name for section in self._conns()}
+        for name in GROUP_CONNECTIONS:
+            if name not in held:
+                auto = Setting("auto", "ignore", span)
+                self.sections.append(_Section("conn", name, span, {"auto": auto}))
+        self.current = None
 
     def _setting(self, text: str, span: Span) -> None:
         match = _SETTING.match(text)
@@ -199,9 +223,18 @@ class _Reader:
             section.also.append(setting)
             return
         known = SETUP_SETTINGS if section.kind == "config" else CONN_SETTINGS
-        shared, _ = sideless(name)
-        if shared not in known:
+        shared, side = sideless(name)
+        if shared in STRONGSWAN_SETTINGS:
+            self._tell(
+                "ET161",
+                Severity.NOTE,
+                f"{name} is a setting of strongSwan; it is kept, and changes nothing here",
+                place,
+                text,
+            )
+        elif not known_as(shared, known):
             guess = near(shared, known)
+            guess = side + guess.removeprefix("side") if side and guess[:4] == "side" else guess
             self._tell(
                 "ET161",
                 Severity.WARNING,
@@ -224,6 +257,15 @@ class _Reader:
         try:
             section.keys[name] = parse_key(value)
         except ValueError as error:
+            if value.startswith("[sums to"):
+                self._tell(
+                    "ET165",
+                    Severity.ERROR,
+                    f"the key {name} is not here: ipsec barf put a sum in its place",
+                    place,
+                    hint="give ipsec.conf itself, or a script with the keys",
+                )
+                return
             self._tell(
                 "ET165",
                 Severity.ERROR,

@@ -36,8 +36,14 @@ def reading_of_configuration(
     collector: Collector,
     name: str,
     groups: Mapping[str, Sequence[GroupMember]] | None = None,
+    *,
+    default: Address | None = None,
 ) -> Reading:
-    """Put the connections together.  ``local`` are addresses of this gateway, as far as known."""
+    """Put the connections together.
+
+    ``local`` are addresses of this gateway, as far as known, ``default`` the one that
+    ``%defaultroute`` stands for.
+    """
     members = groups or {}
     collector = DiscreetCollector(collector)
     reading = Reading(
@@ -57,12 +63,12 @@ def reading_of_configuration(
         if connection.is_part:
             continue
         if is_manual(connection):
-            made = keyed(connection, local, collector)
+            made = keyed(connection, local, collector, default=default)
             reading.associations += made.associations
             reading.groups += made.groups
             eroutes += made.eroutes
         else:
-            eroutes += eroutes_of(connection, local, members, collector)
+            eroutes += eroutes_of(connection, local, members, collector, default=default)
         if len(collector.errors) > before[0]:
             refused += 1
             if len(eroutes) == before[1]:
@@ -72,7 +78,7 @@ def reading_of_configuration(
     _fill(reading, eroutes, lost, collector)
     reading.refused = {"connection": refused} if refused else {}
     reading.accounted = {
-        "connection": len(connections) - refused,
+        "connection": sum(not _is_off(c) for c in connections) - refused,
         "spi": len(reading.associations),
         "spigrp": len(reading.groups),
         "tncfg": len(reading.attachments),
@@ -86,6 +92,7 @@ def read_written(
     collector: Collector,
     *,
     outweighed: bool,
+    default: Address | None = None,
 ) -> Reading:
     """Read a configuration that was found, now that the addresses of this gateway are known.
 
@@ -98,7 +105,7 @@ def read_written(
         name: read_policy_group_lines(lines, file, found)
         for name, (file, lines) in written.groups.items()
     }
-    reading = reading_of_configuration(configuration, local, found, source, groups)
+    reading = reading_of_configuration(configuration, local, found, source, groups, default=default)
     for item in found.items:
         if not outweighed:
             collector.add(item)
@@ -191,7 +198,7 @@ def _attachments(setup: Mapping[str, Setting], collector: Collector) -> list[Att
                     Severity.ERROR,
                     f"interfaces= cannot be read: {word}",
                     setting.span,
-                    f"interfaces={setting.value}",
+                    setting.shown,
                     expected="ipsec0=eth0, or %defaultroute",
                 )
             )
@@ -217,6 +224,11 @@ def _packet_default(setup: Mapping[str, Setting]) -> list[Eroute]:
     everything = Prefix(4, 0, 0)
     selector = Selector(everything, everything)
     return [Eroute(selector, (SHUNTS[shunt],), setting.span, form=Form.COMMAND.value)]
+
+
+def _is_off(connection: Connection) -> bool:
+    """Whether it is one of the built-in connections, turned off."""
+    return connection.name in GROUP_CONNECTIONS and connection.value("auto") == "ignore"
 
 
 def _built_in(

@@ -16,6 +16,11 @@ class Setting:
     value: str
     span: Span
 
+    @property
+    def shown(self) -> str:
+        """The setting as its line had it, in the columns of its place."""
+        return f"{' ' * (self.span.column - 1)}{self.name}={self.value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -35,8 +40,8 @@ class Connection:
 
     @property
     def is_part(self) -> bool:
-        """Whether it is only there to be taken over: it has no side."""
-        return self.included and "left" not in self.settings and "right" not in self.settings
+        """Whether it is only there to be taken over: it lacks a side, and cannot be loaded."""
+        return self.included and not {"left", "right"} <= self.settings.keys()
 
     def value(self, name: str, otherwise: str = "") -> str:
         """The value of a setting, or ``otherwise``."""

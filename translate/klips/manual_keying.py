@@ -38,9 +38,15 @@ def is_manual(connection: Connection) -> bool:
     return bool(connection.keys) or any(name in connection.settings for name in MANUAL_SETTINGS)
 
 
-def keyed(connection: Connection, local: Collection[Address], collector: Collector) -> Keyed:
+def keyed(
+    connection: Connection,
+    local: Collection[Address],
+    collector: Collector,
+    *,
+    default: Address | None = None,
+) -> Keyed:
     """The associations in both directions, their groups, and the outbound eroute."""
-    sides = read_sides(connection, local, collector)
+    sides = read_sides(connection, local, collector, default=default)
     if sides is None:
         return Keyed()
     try:

@@ -21,17 +21,31 @@ _PROGRAM: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_./()-]*)(?:\[[0-9]+\])?:(?: 
 _NUMBER: Final = re.compile(r"[ \t]{0,7}([0-9]{1,7})(?:[:\t]| {1,2}|\Z)")
 _COUNTED_ROW: Final = re.compile(r"\s*-?[0-9]+\s+[0-9a-fA-F:.\[\]]{1,50}/")
 _QUOTE: Final = re.compile(r"(?:[>|] ?)+")
+_FILE_NAME: Final = re.compile(
+    r"[^\s:]*(?:/net/ipsec_(?:eroute|spi|spigrp|tncfg|version|klipsdebug)"
+    r"|/net/ipsec/(?:(?:eroute|spi|spigrp)/all|tncfg|version|klipsdebug)):"
+)
+"""What ``grep`` puts in front of the lines of several files; ``grep . /proc/net/ipsec_*``."""
+
 _SHARE: Final = 0.9
 _FEWEST: Final = 2
 
 
 def without_margin(lines: list[str]) -> list[str]:
     """The lines without a margin that all of them have.  Their number stays the same."""
+    lines = _without_file_names(lines)
     unstamped = _without(lines, _STAMP)
     if unstamped is not lines:
         lines = _without_word(_without_word(unstamped, _HOST), _PROGRAM)
     lines = _without(lines, _QUOTE)
     return _dedented(lines)
+
+
+def _without_file_names(lines: list[str]) -> list[str]:
+    """Blank out the names of KLIPS's files; they leave what they name as it was printed."""
+    if not any("/net/ipsec" in line and _FILE_NAME.match(line) for line in lines):
+        return lines
+    return [_FILE_NAME.sub("", line, count=1) if _FILE_NAME.match(line) else line for line in lines]
 
 
 def _without(lines: list[str], margin: re.Pattern[str]) -> list[str]:

@@ -30,6 +30,12 @@ ROW_ANYWHERE: Final = re.compile(
 )
 """Both arrows and a subnet, whatever else: a row with something unknown in front, or damaged."""
 
+ROW_WITHOUT_ARROWS: Final = re.compile(
+    rf"\s*-?[0-9]+\s+{SUBNET}\s+\S{{0,3}}\s*{SUBNET}\s+\S{{0,3}}\s*"
+    r"(?:%[a-zA-Z]|\(error\)|(?:tun|esp|ah|comp|int)[0-9a-fx.:]+@)"
+)
+"""A row all of whose parts but an arrow stand there: somebody edited it, or a sign was lost."""
+
 ROW_START: Final = re.compile(rf"\s*+(?:-?[0-9]++\s++)?{SUBNET}\s*+(?:->.*)?\Z")
 """The head of a row that goes on in the next line, or that is cut."""
 
@@ -132,7 +138,7 @@ def _assemble(
 def _report_unreadable(row: RowText, collector: Collector) -> None:
     text = row.text
     stripped = text.lstrip()
-    cut = "=>" not in text
+    cut = "=>" not in text and not ROW_WITHOUT_ARROWS.match(text)
     collector.add(
         Diagnostic(
             "ET106" if cut else "ET101",

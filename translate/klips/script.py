@@ -34,11 +34,30 @@ from .words import Word
 TOOLS: Final = ("eroute", "spi", "spigrp", "tncfg", "klipsdebug")
 _OPAQUE: Final = ("eval", ".", "source")
 
+_PRINTS: Final = frozenset(
+    {"echo", "printf", "logger", "grep", "egrep", "fgrep", "awk", "sed", "man", "which", "type"}
+    | {"alias", "ssh", "scp"}
+)
+"""Commands whose words are not run, or not on this host."""
+
+_OF_EROUTE: Final = ("--eraf", "--said", "--edst", "--transport-proto")
+"""Options that no other program has."""
+
+_ANYWHERE: Final = re.compile(
+    r"(?:\bipsec|\$\{?\w+\}?)[\s\"']+(eroute|spi|spigrp|tncfg)[\s\"']+-"
+    r"|/(?:eroute|spi|spigrp|tncfg)\s+-"
+)
+"""A call of a tool inside of other words."""
+
 _SHEBANG: Final = re.compile(r"#!\s*\S*/(ba|da|k|a)?sh\b")
 _CALL: Final = re.compile(
-    r"^[^#|\n]*?(?:^|[\s;&({/])ipsec\s+(eroute|spi|spigrp|tncfg|klipsdebug)\s+-", re.MULTILINE
+    r"^[^#|\n]*?(?:^|[\s;&({/\"'`])(?:ipsec|\"?\$\{?\w+\}?\"?|`[^`\n]*`|\$\([^)\n]*\))[\s\"']+"
+    r"(eroute|spi|spigrp|tncfg|klipsdebug)[\s\"']+-|^[^#|\n]*\s--(?:eraf|said|edst)[\s=]",
+    re.MULTILINE,
 )
-_TOOL_PATH: Final = re.compile(r"^\s*\S*/(eroute|spi|spigrp|tncfg|klipsdebug)\s+-", re.MULTILINE)
+_TOOL_PATH: Final = re.compile(
+    r"^\s*(?:\S*/)?(eroute|spi|spigrp|tncfg|klipsdebug)\s+--", re.MULTILINE
+)
 _PROMPT: Final = re.compile(
     r"^(?:\[[^\]\n]{1,80}\][#$]|[\w.@:~/-]{1,60} ?[#$]|\$|\+{1,5}|>)\s+"
     r"(?=(?:\S*/)?(?:ipsec|ip|route|ifconfig|eroute|spi|spigrp|tncfg|klipsdebug|set|export|[A-Za-z_]\w*=)(?:\s|$))"
@@ -72,6 +91,14 @@ def read_script(data: bytes, name: str, collector: Collector) -> Reading:
             f"{problem.text}: commands near it may be missing",
             problem.span,
             hint="correct it, or give the tables that the script made instead",
+        )
+    if script.assumed is not None:
+        player.tell(
+            "ET158",
+            Severity.WARNING,
+            f"the script asks for its first parameter; it is read as with {script.assumed.text}",
+            script.assumed.span,
+            hint="look whether the host was set up in this way",
         )
     for command in script.commands:
         player.play(command)
@@ -122,6 +149,8 @@ class _Player:
             self._tool(command, name, rest)
         elif name in COMMANDS:
             self._around(command, name, words[1:])
+        elif self._hidden(command, name, words[1:]):
+            pass
         elif name in _OPAQUE:
             self.tell(
                 "ET157",
@@ -130,6 +159,27 @@ class _Player:
                 command.span,
                 hint="put its text in the place of this line",
             )
+
+    def _hidden(self, command: SimpleCommand, name: str, words: Sequence[str | None]) -> bool:
+        """Refuse what runs a tool of KLIPS in a way that is not followed; whether it does."""
+        if name in _PRINTS or (name == "trap" and not {"EXIT", "0"}.intersection(words)):
+            return False
+        if not name:
+            options = any((word or "").split("=")[0] in _OF_EROUTE for word in words)
+            if not options and (not words or words[0] not in TOOLS):
+                return False
+            tool = words[0] if words[0] in TOOLS else "eroute"
+            self._refuse(command, tool or "eroute", "the name of the program is not known")
+            return True
+        lines = range(command.span.line, (command.span.end_line or command.span.line) + 1)
+        text = " ".join(word or "" for word in (name, *words))
+        if name == "eval":
+            text = "\n".join([text, *(self.lines.get(number, "") for number in lines)])
+        found = _ANYWHERE.search(text + " -" if name in ("xargs", "parallel") else text)
+        if found is None:
+            return False
+        self._refuse(command, found[1] or "eroute", f"{name} runs it")
+        return True
 
     def _other(self, command: SimpleCommand, name: str) -> None:
         if name in ("manual", "auto", "setup", "whack"):

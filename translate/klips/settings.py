@@ -50,6 +50,22 @@ CONN_SETTINGS: Final = frozenset(_CONN.split())
 """What a ``conn`` section took, but for the keys of manual keying."""
 
 
+_STRONGSWAN: Final = """
+charonstart charondebug cachecrls pkcs11module pkcs11initargs pkcs11keepstate pkcs11proxy eapdir
+mobike installpolicy eap eap_identity aaa_identity inactivity reauth mediation mediated_by me_peerid
+lifebytes lifepackets margintime marginbytes marginpackets closeaction modeconfig
+sideauth2 sideid2 sidecert2 sideca2 sidehostaccess sideallowany sidedns sideikeport
+"""
+
+STRONGSWAN_SETTINGS: Final = frozenset(_STRONGSWAN.split())
+"""What strongSwan 2 and 4 took besides, mostly for a daemon that never spoke to KLIPS."""
+
+
+def known_as(name: str, names: frozenset[str]) -> bool:
+    """Whether a setting is among these; later versions wrote it with either sign."""
+    return bool(names & {name, name.replace("-", "_"), name.replace("_", "-")})
+
+
 def near(text: str, names: Collection[str]) -> str:
     """The known setting that was probably meant, or nothing."""
     found = difflib.get_close_matches(text, sorted(names), 1, 0.8)

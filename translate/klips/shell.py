@@ -16,10 +16,12 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from ..diagnostics import Span
+from .shell_arithmetic import assigned
 from .shell_commands import Script, ShellError, ShellWord, SimpleCommand
 from .shell_conditions import decide, decide_test, is_condition_of, is_test
 from .shell_grammar import parse_shell, unread
 from .shell_words import Words
+from .shell_wrappers import reads_script, script_of, unwrapped
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -44,8 +46,9 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     """Walk a script.  Raises :class:`ShellMissingError` when tree-sitter is not installed."""
     root = parse_shell(text)
     walker = _Walker(file, dict(variables or {}))
-    for node in unread(root):
-        walker.script.errors.append(ShellError(walker.span(node), "this is no shell syntax"))
+    # The shells of small systems leave braces as they are; a person types at bash.
+    walker.expands_braces = not text.startswith("#!") or "bash" in text.partition("\n")[0]
+    walker.errors(root)
     try:
         walker.body(root)
     except (_Exit, _Return):
@@ -64,6 +67,7 @@ class _Walker(Words):
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         super().__init__(file, variables)
+        self.aliases: dict[str, str] = {}
         self.functions: dict[str, Node] = {}
         self.doubt = ""
         self.input: tuple[str | None, int] = (None, 0)
@@ -89,7 +93,16 @@ class _Walker(Words):
             "case_statement": self._case,
             "function_definition": self._function,
             "unset_command": self._unset,
+            "binary_expression": self._sets,
+            "postfix_expression": self._sets,
+            "unary_expression": self._sets,
         }
+
+    def errors(self, root: Node) -> None:
+        """Every place that the grammar could not read."""
+        self.script.errors += [
+            ShellError(self.span(node), "this is no shell syntax") for node in unread(root)
+        ]
 
     # -- statements
 
@@ -166,6 +179,8 @@ class _Walker(Words):
 
     def _condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
+        if node.type in ("test_command", "command"):
+            self._inside(node)
         if node.type == "test_command":
             return decide_test(self, node)
         if node.type == "negated_command":
@@ -256,7 +271,9 @@ class _Walker(Words):
         name = variable.text.decode("utf-8", "replace")
         values: list[str | None] = []
         for child in node.children_by_field_name("value"):
-            values.extend(text for text, _ in self._split(self._fields(child)))
+            self._inside(child)
+            fields = self._split(self._fields(child))
+            values.extend(text for text, _ in self._braced([child], fields))
         if not node.children_by_field_name("value"):
             values = list(self.positional) if self.positional_known else [None]
         if any(value is None for value in values):
@@ -271,15 +288,44 @@ class _Walker(Words):
         body = node.child_by_field_name("body")
         if body is None:
             return
-        self._forget(body)
+        condition = node.child_by_field_name("condition")
+        if condition is not None and node.type == "while_statement":
+            if self._each_line(condition, body):
+                return
+            # It is asked at least once.
+            self._condition(condition)
+        self._forget(node)
         held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_LOOP
         self._doubtful(body)
         self.doubt = held
 
+    def _each_line(self, condition: Node, body: Node) -> bool:
+        """``while read a b`` over a here-document whose text is known; whether it was one."""
+        text = self.input[0]
+        if text is None or condition.type != "command":
+            return False
+        words = [word for word, _ in self.fields_of_command(condition)]
+        names = [word for word in words[1:] if word != "-r" and word is not None]
+        plain = all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in names)
+        if words[:1] != ["read"] or None in words or not names or not plain or "\\" in text:
+            return False
+        for line in text.splitlines():
+            values = line.strip().split(None, len(names) - 1)
+            for place, name in enumerate(names):
+                self.variables[name] = values[place] if place < len(values) else ""
+            self.body(body)
+        for name in names:
+            self.variables[name] = ""
+        return True
+
     def _case(self, node: Node) -> None:
         subject = node.child_by_field_name("value")
+        if subject is not None:
+            self._inside(subject)
         text = None if subject is None else self.joined(subject)
         items = [child for child in node.named_children if child.type == "case_item"]
+        if text is None and subject is not None:
+            text = self._of_init(subject, items)
         if text is None:
             held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
             for item in items:
@@ -294,6 +340,18 @@ class _Walker(Words):
                     if child not in patterns:
                         self.statement(child)
                 return
+
+    def _of_init(self, subject: Node, items: Sequence[Node]) -> str | None:
+        """``start`` for ``case "$1"`` with such a branch: a host that runs was started."""
+        if self.positional_known or (subject.text or b"").strip(b'"') not in (b"$1", b"${1}"):
+            return None
+        patterns = [p for item in items for p in item.children_by_field_name("value")]
+        names = [self.joined(pattern) for pattern in patterns]
+        word = next((name for name in ("start", "up") if name in names), None)
+        if word is not None:
+            self.positional, self.positional_known = [word], True
+            self.script.assumed = ShellWord(word, self.span(subject))
+        return word
 
     def _fits(self, text: str, pattern: Node) -> bool:
         wanted = self.joined(pattern)
@@ -314,7 +372,13 @@ class _Walker(Words):
             if child.text:
                 self.variables[child.text.decode("utf-8", "replace")] = ""
 
+    def _sets(self, node: Node) -> None:
+        """``((i++))``: what it sets is not known afterwards."""
+        for name in assigned((node.text or b"").decode("utf-8", "replace")):
+            self.variables[name] = None
+
     def _assignment(self, node: Node) -> None:
+        self._inside(node)
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name is None or name.text is None:
             return
@@ -327,7 +391,51 @@ class _Walker(Words):
 
     # -- commands
 
+    def _inside(self, node: Node) -> None:
+        """Run what command substitutions below a node run: it happens before its own command."""
+        if node.text is None or not any(sign in node.text for sign in (b"$(", b"`", b"<(", b">(")):
+            return
+        waiting = [node]
+        while waiting:
+            child = waiting.pop()
+            if child.type in ("command_substitution", "process_substitution"):
+                self._subshell(child)
+            else:
+                waiting.extend(reversed(child.named_children))
+
+    def _text(self, text: str, place: Span) -> None:
+        """Run a text that is part of a word; all of it stands where the word does."""
+        if self.depth >= DEPTH:
+            raise _Exit
+        held, self.place = self.place, place
+        self.depth += 1
+        try:
+            root = parse_shell(text + "\n")
+            self.errors(root)
+            self.body(root)
+        finally:
+            self.depth -= 1
+            self.place = held
+
+    def _runs_text(self, words: Sequence[ShellWord], place: Span) -> bool:
+        """Whether a command runs a known text: ``eval``, ``sh -c``, a shell that reads one."""
+        texts = [word.text for word in words]
+        if texts[0] == "eval" and None not in texts:
+            self._text(" ".join(text for text in texts[1:] if text is not None), place)
+            return True
+        _, text = script_of(texts)
+        if text is None and reads_script(texts):
+            text = self.input[0]
+        if text is None:
+            return False
+        held = dict(self.variables)
+        with suppress(_Exit, _Return):
+            self._text(text, place)
+        self.variables = held
+        return True
+
     def _command(self, node: Node) -> None:
+        self._inside(node)
         fields = self.fields_of_command(node)
         if not fields:
             for child in node.named_children:
@@ -337,7 +445,16 @@ class _Walker(Words):
         if len(self.script.commands) >= COMMANDS:
             raise _Exit
         words = tuple(ShellWord(text, span) for text, span in fields)
+        words = words[unwrapped([word.text for word in words]) :]
         name = words[0].text
+        if name in self.aliases:
+            expanded = [ShellWord(text, words[0].span) for text in self.aliases[name].split()]
+            words = (*expanded, *words[1:])
+            name = words[0].text
+        if self._runs_text(words, self.span(node)):
+            return
+        if name in ("read", "getopts", "mapfile", "readarray", "let", "alias"):
+            self._sets_words(name, words[1:])
         if name in self.functions:
             self._call(self.functions[name], [word.text for word in words[1:]])
             return
@@ -353,6 +470,18 @@ class _Walker(Words):
         if name == "return" and not self.doubt:
             raise _Return
         self.script.commands.append(SimpleCommand(words, self.span(node), self.doubt, *self.input))
+
+    def _sets_words(self, name: str, words: Sequence[ShellWord]) -> None:
+        """``read`` and its like: the variables that they name are not known afterwards."""
+        for word in words:
+            text = word.text or ""
+            if name == "alias" and "=" in text:
+                alias, _, meaning = text.partition("=")
+                if meaning.split():
+                    self.aliases[alias] = meaning
+            for variable in assigned(text) if name == "let" else [text]:
+                if re.fullmatch(r"[A-Za-z_]\w*", variable):
+                    self.variables[variable] = None
 
     def _call(self, body: Node, arguments: list[str | None]) -> None:
         if self.depth >= DEPTH:

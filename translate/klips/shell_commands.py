@@ -42,3 +42,5 @@ class Script:
 
     commands: list[SimpleCommand] = field(default_factory=list)
     errors: list[ShellError] = field(default_factory=list)
+    assumed: ShellWord | None = None
+    """The first parameter that a script of init(8) was taken to have, and where it asks for it."""

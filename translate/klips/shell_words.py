@@ -6,11 +6,13 @@ What only a running shell knows is ``None``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from ..diagnostics import Span
+from .shell_arithmetic import assigned, value
+from .shell_braces import WORDS, braced
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -22,6 +24,7 @@ _EXPANSION: Final = re.compile(
     r"\$\{(#?)([A-Za-z_]\w*|[0-9]+|[@*#?])(?:(:?[-=+?]|##?|%%?)(.*))?\}\Z", re.DOTALL
 )
 _NAME: Final = re.compile(r"[0-9]|[A-Za-z_][A-Za-z0-9_]*")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})\Z")
 _BLANKS: Final = re.compile(r"[ \t\n]+")
 
 
@@ -33,9 +36,14 @@ class Words:
         self.variables: dict[str, str | None] = variables
         self.positional: list[str | None] = []
         self.positional_known = False
+        self.expands_braces = False
+        self.place: Span | None = None
+        """Where everything stands, while a text is evaluated that is part of a word."""
 
     def span(self, node: Node) -> Span:
         """The place of a node of the tree."""
+        if self.place is not None:
+            return self.place
         row, column = node.start_point
         end_row, end_column = node.end_point
         return Span(self.file, row + 1, column + 1, end_column + 1 if end_row == row else 0)
@@ -56,8 +64,21 @@ class Words:
             span = self.span(parts[0])
             if len(parts) > 1:
                 span = span._replace(end_column=self.span(parts[-1]).end_column)
-            found.extend((text, span) for text, _ in self._split(self._touching(parts)))
+            split = self._braced(parts, self._split(self._touching(parts)))
+            found.extend((text, span) for text, _ in split)
         return found
+
+    def _braced(self, parts: Sequence[Node], fields: Iterable[_Field]) -> Iterator[_Field]:
+        """The words of an unquoted word with braces."""
+        raw = b"".join(part.text or b"" for part in parts)
+        if not self.expands_braces or b"{" not in raw or any(c in raw for c in b"'\"\\"):
+            yield from fields
+            return
+        for text, quoted in fields:
+            if text is None:
+                yield text, quoted
+            else:
+                yield from ((word, quoted) for word in braced(text))
 
     def _touching(self, parts: Sequence[Node]) -> list[_Field]:
         """The fields of nodes that stand without a blank between them."""
@@ -98,12 +119,43 @@ class Words:
                 return self._expand(raw[1:])
             case "expansion":
                 return self._expansion(raw)
-            case "command_substitution" | "process_substitution" | "arithmetic_expansion":
+            case "arithmetic_expansion":
+                return [(self._arithmetic(raw), False)]
+            case "command_substitution":
+                return [(self._printed(node), False)]
+            case "process_substitution":
                 return [(None, False)]
             case "word" | "extglob_pattern" | "regex":
                 return [(_unescape(raw), "\\" in raw)]
             case _:
                 return [(_unescape(raw), False)]
+
+    def _arithmetic(self, raw: str) -> str | None:
+        """``$((i + 1))``; what it sets is not known afterwards."""
+        inner = raw[3:-2] if raw.startswith("$((") else raw[2:-1]
+        found = value(inner, self.variables)
+        for name in assigned(inner):
+            self.variables[name] = None
+        return found
+
+    def _printed(self, node: Node) -> str | None:
+        """What ``seq`` and ``echo`` print, when they are all that a substitution runs."""
+        if node.named_child_count != 1 or node.named_children[0].type != "command":
+            return None
+        words = [text for text, _ in self.fields_of_command(node.named_children[0])]
+        known = [word for word in words if word is not None]
+        if len(known) != len(words) or not known:
+            return None
+        if known[0] == "echo" and not any(word.startswith("-") for word in known[1:]):
+            return " ".join(known[1:])
+        if known[0] == "seq" and 2 <= len(known) <= 4 and all(map(_INTEGER.match, known[1:])):
+            numbers = [int(word) for word in known[1:]]
+            first = numbers[0] if len(numbers) > 1 else 1
+            step = numbers[1] if len(numbers) > 2 else 1
+            if step:
+                found = range(first, numbers[-1] + (1 if step > 0 else -1), step)
+                return "\n".join(map(str, found[:WORDS]))
+        return None
 
     def _string(self, node: Node) -> str | None:
         """A string in double quotes."""

@@ -65,15 +65,20 @@ class _UnreadableError(Exception):
 
 
 def read_sides(
-    connection: Connection, local: Collection[Address], collector: Collector
+    connection: Connection,
+    local: Collection[Address],
+    collector: Collector,
+    *,
+    default: Address | None = None,
 ) -> Sides | None:
     """Both sides, with ours found by the addresses of this gateway or by ``%defaultroute``.
 
+    ``default`` is the address of the interface of the default route, where it is known.
     ``None`` with a diagnostic when a side cannot be read, or nobody can tell which one is ours.
     """
     try:
-        left = _side(connection, "left", local)
-        right = _side(connection, "right", local)
+        left = _side(connection, "left", local, default)
+        right = _side(connection, "right", local, default)
     except _UnreadableError as error:
         setting = error.setting
         collector.add(
@@ -82,7 +87,7 @@ def read_sides(
                 Severity.ERROR,
                 f"the connection {connection.name} has no eroute: {error}",
                 connection.span if setting is None else setting.span,
-                "" if setting is None else f"{setting.name}={setting.value}",
+                "" if setting is None else setting.shown,
                 expected=error.expected,
             )
         )
@@ -115,23 +120,31 @@ def _which(left: Side, right: Side, local: Collection[Address]) -> Side | None:
     return None
 
 
-def _side(connection: Connection, name: str, local: Collection[Address]) -> Side:
+def _side(
+    connection: Connection, name: str, local: Collection[Address], default: Address | None
+) -> Side:
     setting = connection.settings.get(name)
     if setting is None or not setting.value:
         raise _UnreadableError(f"it has no {name}=", setting, "an address, %defaultroute or %any")
     word = setting.value
-    address = _address(connection, name, setting, local)
+    address = _address(connection, name, setting, local, default)
     clients = tuple(_clients(connection, name, address))
     protocol, port = _protoport(connection.settings.get(f"{name}protoport"))
     return Side(name, word, address, clients, protocol, port)
 
 
 def _address(
-    connection: Connection, name: str, setting: Setting, local: Collection[Address]
+    connection: Connection,
+    name: str,
+    setting: Setting,
+    local: Collection[Address],
+    default: Address | None,
 ) -> Address | None:
     word = setting.value
     if word == "%defaultroute":
         family = _family_of_other(connection, name)
+        if default is not None and default[0] == family:
+            return default
         ours = [address for address in local if address[0] == family]
         return ours[0] if len(ours) == 1 else None
     if word in UNKNOWN_PEERS or word in GROUPS:
@@ -139,10 +152,11 @@ def _address(
     try:
         return parse_klips_address(word)
     except ValueError:
+        what = "a name is not looked up, for it may have changed"
+        if word.startswith("%"):
+            what = "what the interface had is not known"
         raise _UnreadableError(
-            f"{name}={word} is no address; a name is not looked up, for it may have changed",
-            setting,
-            "the address that the name stands for",
+            f"{name}={word} is no address; {what}", setting, "the address that it stands for"
         ) from None
 
 

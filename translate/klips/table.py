@@ -23,6 +23,7 @@ from .row import (
     ROW,
     ROW_ANYWHERE,
     ROW_START,
+    ROW_WITHOUT_ARROWS,
     RowText,
     read_row,
     refuse,
@@ -167,6 +168,9 @@ class _Reader:
         offset = quoted.end() if quoted else 0
         text = line[offset:]
         if "->" not in text and not ROW_START.match(text):
+            if "/" in text and ROW_WITHOUT_ARROWS.match(text):
+                self._take(RowText(line, self._span(index, index)))
+                return index + 1
             return self._no_row(index)
         if ROW.match(text):
             return self._row(index, offset)

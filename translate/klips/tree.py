@@ -141,12 +141,24 @@ def _members(data: bytes, name: str, collector: Collector) -> Iterator[_File]:
                     continue
                 content = archive.extractfile(member)
                 if content is not None:
-                    yield _File(str(PurePosixPath(member.name)), content.read)
+                    yield _File(str(PurePosixPath(member.name)), _member(content))
             end = archive.offset
         if data[end : end + _BLOCK] != bytes(_BLOCK):
             _incomplete(name, "the archive is cut: its end is missing", collector)
     except (tarfile.TarError, OSError, EOFError, ValueError, UnicodeError) as error:
         _incomplete(name, f"the archive is damaged: {error}", collector)
+
+
+def _member(content: IO[bytes]) -> Callable[[int], bytes]:
+    import tarfile
+
+    def read(limit: int) -> bytes:
+        try:
+            return content.read(limit)
+        except tarfile.TarError as error:
+            raise EOFError(f"the archive is cut or damaged here: {error}") from error
+
+    return read
 
 
 def _folder(path: Path, name: str, collector: Collector) -> Iterator[_File]:
