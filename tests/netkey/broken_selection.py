@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from eroute_translate.mapping import exemptions, extra_policies, mapper, masks, translation
+from eroute_translate.mapping import (
+    exemptions,
+    extra_policies,
+    forwarded,
+    mapper,
+    masks,
+    translation,
+)
 from eroute_translate.mapping.model import (
     BLOCK,
     FWD,
@@ -123,6 +130,11 @@ OWN: Final = (
         "nothing blocks forwarded IKE",
         ("own-ike",),
         shields("ike_shields", lambda s: s.direction != FWD),
+    ),
+    Mutant(
+        "forwarded IKE slips through a hole",
+        ("own-ike",),
+        instead(forwarded, "close", lambda *_: None),
     ),
     Mutant(
         "the peer's IKE must come protected",

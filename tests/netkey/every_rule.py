@@ -18,6 +18,7 @@ BETWEEN: Final = Probe("gateway", "peer")
 BACK_BETWEEN: Final = Probe("peer", "gateway")
 TO_ELSEWHERE: Final = Probe("here", "elsewhere")
 IKE, NAT_IKE, NO_IKE = (Probe("here", "there", ports=(port, 500)) for port in (500, 4500, 501))
+IKE_OTHER: Final = Probe("here", "other", ports=(500, 500))
 PEER_IKE, PEER_NAT_IKE, NO_PEER_IKE = (
     Probe("gateway", "peer", ports=(port, 500)) for port in (500, 4500, 501)
 )
@@ -327,6 +328,10 @@ OWN_TRAFFIC: Final = (
         for probe, seen in ((IKE, OWN), (NAT_IKE, OWN), (NO_IKE, other))
     ),
     Fate("own-ike", "lan -> far => %drop", IKE, (STOPPED, CLEAR), {"local": "inside"}, None),
+    *(
+        Fate("own-ike", f"lan -> far => {said}; part -> lan => %pass", IKE_OTHER, OWN, peer=None)
+        for said in ("%drop", "%trap")
+    ),
     Fate("own-ike", EVERYTHING, IKE, ESP),
     Fate(
         "neighbour-discovery",
