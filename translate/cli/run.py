@@ -24,7 +24,6 @@ from . import (
     EXIT_REFUSED,
     EXIT_USAGE,
 )
-from .daemons import convert_for_daemon
 from .options import build_parser, mapping_options
 from .progress import busy
 from .sources import read_host
@@ -87,6 +86,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     with busy("reading"):
         host, collector, names, complete = read_host(arguments)
     if Target(arguments.to) in DAEMON_OF and not arguments.template:
+        from .daemons import convert_for_daemon
+
         return convert_for_daemon(arguments, host, collector, names, complete)
     if not host.rows:
         _show(arguments, collector.items)

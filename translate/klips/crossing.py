@@ -12,6 +12,7 @@ A cube is ``(value, mask)`` over the bit string of :mod:`.lookup`: the packets t
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -56,9 +57,13 @@ def strongest_first(rows: Sequence[Row], *, chains_known: bool) -> list[int]:
     Rows with one key keep the order given when ``chains_known`` (the kernel prints them in the
     order in which it tries them), else the finer mask goes first.
     """
-    if chains_known:
-        return sorted(range(len(rows)), key=lambda i: -rows[i].key)
-    return sorted(range(len(rows)), key=lambda i: (-rows[i].key, -rows[i].mask.bit_count()))
+    order = list(range(len(rows)))
+    if not chains_known:
+        lengths = [row[1].bit_count() for row in rows]
+        order.sort(key=lengths.__getitem__, reverse=True)
+    keys = [row[0] for row in rows]
+    order.sort(key=keys.__getitem__, reverse=True)  # what is equal keeps its order
+    return order
 
 
 class Crossings:
@@ -78,12 +83,12 @@ class Crossings:
         self.rows = rows
         self.path_bits = path_bits
         self.mask_rank = mask_rank
-        self.place = [0] * len(rows)
+        self.place = array("L", order)
         for place, position in enumerate(order):
             self.place[position] = place
         self.by_mask: dict[int, list[int]] = {}
-        for position, row in enumerate(rows):
-            self.by_mask.setdefault(row.mask, []).append(position)
+        for position in sorted(order):
+            self.by_mask.setdefault(rows[position][1], []).append(position)
         self._index: dict[tuple[int, int], dict[int, list[int]]] = {}
         self._leaves: dict[int, Cube] = {}
 

@@ -117,13 +117,7 @@ def _family(
     exceptions: Exceptions,
     result: Precedence,
 ) -> None:
-    rows = []
-    for position in members:
-        selector = eroutes[position].selector
-        if family == 6 and is_kernel_hold(selector):
-            selector = host_pair(selector)  # as it is carried
-        key, mask = row_of(selector)
-        rows.append(Row(key & mask, mask))
+    rows = _rows(family, [eroutes[position][0] for position in members])
     rank: dict[int, int] | None = None
     path_bits: Callable[[int], int]
     if insertion_known:
@@ -167,6 +161,19 @@ def _family(
     for crossing in found:
         _settle(crossing, places, members, eroutes, treatments, family, exceptions, result)
     result.order.extend(members[position] for position in order)
+
+
+def _rows(family: int, selectors: Sequence[Selector]) -> list[Row]:
+    """Keys, without host bits, and masks, each mask only once in memory."""
+    rows = []
+    masks: dict[int, int] = {}
+    for selector in selectors:
+        if family == 6 and is_kernel_hold(selector):
+            key, mask = row_of(host_pair(selector))  # as it is carried
+        else:
+            key, mask = row_of(selector)
+        rows.append(tuple.__new__(Row, (key & mask, masks.setdefault(mask, mask))))
+    return rows
 
 
 class _LazyPaths:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 from ..diagnostics import Diagnostic
@@ -118,20 +120,20 @@ class Translation:
         A wide prefix that comes late makes the kernel merge nodes of its trees: 50 000 policies
         take 0.4 s in this order and 52 s in the opposite one, whatever their priorities.
         """
-        key = _width if direction == OUT else _mirrored_width
-        return sorted((o for o in (*self.exceptions, *self.outcomes) if o.selectors), key=key)
+        out = direction == OUT
+        alike: dict[tuple[bool, int, int], list[Outcome]] = {}
+        for outcome in chain(self.exceptions, self.outcomes):
+            if outcome[2]:
+                passes = outcome[1][6] == _PASS
+                near, far = outcome[2][0][0][2], outcome[2][0][1][2]
+                width = (passes, far, near) if out else (passes, near, far)
+                alike.setdefault(width, []).append(outcome)
+        # Sorted in groups: few widths are compared, and then numbers alone.
+        return [o for width in sorted(alike) for o in sorted(alike[width], key=_priority)]
 
 
-def _width(outcome: Outcome) -> tuple[bool, int, int, int]:
-    selector = outcome.selectors[0]
-    passes = outcome.treatment.weight == Weight.PASS
-    return passes, selector[1][2], selector[0][2], outcome.priority
-
-
-def _mirrored_width(outcome: Outcome) -> tuple[bool, int, int, int]:
-    selector = outcome.selectors[0]
-    passes = outcome.treatment.weight == Weight.PASS
-    return passes, selector[0][2], selector[1][2], outcome.priority
+_PASS: Final = Weight.PASS.value
+_priority: Final = itemgetter(5)
 
 
 def translate(
@@ -146,8 +148,10 @@ def translate(
     scope = scope_of(host, options)
     options = scope.within(options)
     mapper = _Mapper(options, host, scope)
-    drafts = [mapper.draft(eroute) for eroute in host.eroutes]
-    precedence = _precedence(host, drafts, options, exceptions, host_bits=mapper.host_bits)
+    drafts = mapper.drafts(host.eroutes)
+    precedence = _precedence(
+        host, drafts.treatments, options, exceptions, host_bits=mapper.host_bits
+    )
     bypass = bypass_flows(options)
     taken = [(direction, selector) for direction, selector, _ in bypass]
     first = options.priority_base + len(bypass) + POLICIES_PER_PLACE
@@ -188,16 +192,27 @@ def translate(
 _Draft = tuple[Treatment, tuple[Selector, ...], str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Drafts:
+    """Treatments and selectors of all eroutes; columns, since a million tuples take 80 MiB.
+
+    ``reasons`` are those of the few that have one, by their position.
+    """
+
+    treatments: list[Treatment] = field(default_factory=list)
+    selectors: list[tuple[Selector, ...]] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+
 def _precedence(
     host: KlipsHost,
-    drafts: Sequence[_Draft],
+    treatments: Sequence[Treatment],
     options: Options,
     exceptions: Exceptions,
     *,
     host_bits: bool,
 ) -> Precedence:
     """The order of the eroutes, and those that it cannot carry."""
-    treatments = [draft[0] for draft in drafts]
     precedence = decide(
         host.eroutes,
         treatments,
@@ -216,7 +231,7 @@ def _precedence(
 def _exceptions(
     mapper: _Mapper,
     host: KlipsHost,
-    drafts: Sequence[_Draft],
+    drafts: _Drafts,
     exceptions: Exceptions,
     first: int,
 ) -> list[Outcome]:
@@ -225,7 +240,7 @@ def _exceptions(
     return [
         mapper.finish(
             host.eroutes[position],
-            (_add(drafts[position][0], "ET307", Kind.NOTED), (selector,), ""),
+            (_add(drafts.treatments[position], "ET307", Kind.NOTED), (selector,), ""),
             first + POLICIES_PER_PLACE * number,
             refused=False,
             exception=True,
@@ -237,27 +252,28 @@ def _exceptions(
 def _outcomes(
     mapper: _Mapper,
     host: KlipsHost,
-    drafts: Sequence[_Draft],
+    drafts: _Drafts,
     precedence: Precedence,
     exceptions: Exceptions,
     first: int,
 ) -> list[Outcome]:
     """The outcome of each eroute, from a priority on."""
-    places = [0] * len(drafts)
+    treatments = list(drafts.treatments)
+    for position in exceptions.selectors:
+        treatments[position] = _add(treatments[position], "ET307", Kind.NOTED)
+    places = array("Q", bytes(8 * len(treatments)))
     for place, position in enumerate(precedence.order):
         places[position] = place
+    refused, reasons = precedence.refused, drafts.reasons
+    rows = zip(host.eroutes, treatments, drafts.selectors, places, strict=True)
     return [
         mapper.finish(
             eroute,
-            draft
-            if position not in exceptions.selectors
-            else (_add(draft[0], "ET307", Kind.NOTED), *draft[1:]),
+            (treatment, selectors, reasons.get(position, "")),
             first + POLICIES_PER_PLACE * place,
-            refused=position in precedence.refused,
+            refused=position in refused,
         )
-        for position, (eroute, draft, place) in enumerate(
-            zip(host.eroutes, drafts, places, strict=True)
-        )
+        for position, (eroute, treatment, selectors, place) in enumerate(rows)
     ]
 
 
@@ -291,7 +307,18 @@ class _Mapper:
         grouped = bool(host.groups)
         self.bare = {a.said for a in host.associations if grouped and a.said.protocol == SA_IPIP}
 
-    def draft(self, eroute: Eroute) -> _Draft:
+    def drafts(self, eroutes: Sequence[Eroute]) -> _Drafts:
+        """What is known of each eroute before anything is known of others."""
+        drafts = _Drafts()
+        for position, eroute in enumerate(eroutes):
+            treatment, selectors, reason = self._draft(eroute)
+            drafts.treatments.append(treatment)
+            drafts.selectors.append(selectors)
+            if reason:
+                drafts.reasons[position] = reason
+        return drafts
+
+    def _draft(self, eroute: Eroute) -> _Draft:
         """The treatment and the selectors, before anything is known of other eroutes."""
         selector = eroute[0]
         treatment = self._treatment(eroute)
@@ -417,8 +444,8 @@ class _Mapper:
             reqid = self.trap_reqid if shunt else self.protection.reqid(eroute[1])
         shields: tuple[Shield, ...] = ()
         if (treatment[6] or treatment[3]) and selectors and treatment[0] != "refused":
-            if selectors == (eroute[0],):
-                shields = self._shields(eroute, treatment, eroute.selector)
+            if len(selectors) == 1 and selectors[0] == eroute[0]:
+                shields = self._shields(eroute, treatment, eroute[0])
             else:
                 # Only what is carried: cut to the routes, without host bits and holes.
                 parts = [self._shields(eroute, treatment, s) for s in selectors]
