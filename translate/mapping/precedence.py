@@ -61,6 +61,21 @@ class Dispute(NamedTuple):
     packet: int
 
 
+class Crossed(NamedTuple):
+    """What the keys of the eroutes of one family tell by themselves, whatever becomes of each.
+
+    ``members`` are their positions in the table; ``order`` is that in which the tree prefers them
+    and ``pairs`` what it does not settle, both as places in ``members``.  ``cut`` tells that there
+    are more pairs.
+    """
+
+    members: list[int]
+    order: list[int]
+    crossings: Crossings
+    pairs: list[Crossing]
+    cut: bool
+
+
 class Precedence(NamedTuple):
     """The result: positions, strongest first; disputes; positions that must be refused.
 
@@ -75,49 +90,32 @@ class Precedence(NamedTuple):
     members: dict[int, list[int]]
 
 
-def decide(
-    eroutes: Sequence[Eroute],
-    treatments: Sequence[Treatment],
-    options: Options,
-    *,
-    in_kernel_order: bool,
-    insertion_known: bool,
-    exceptions: Exceptions = NO_EXCEPTIONS,
-) -> Precedence:
-    """Order the eroutes.  IPv4 and IPv6 never meet; IPv6 comes first.
+def crossed_in(
+    eroutes: Sequence[Eroute], limit: int, *, in_kernel_order: bool, insertion_known: bool
+) -> dict[int, Crossed]:
+    """Where the eroutes of each family cross, looking at so many pairs.
 
-    Pairs that ``exceptions`` settle stand in the order that they ask for.
+    IPv4 and IPv6 never meet; IPv6 comes first.
     """
-    result = Precedence([], [], set(), [], {}, {})
+    crossed = {}
     for family in (6, 4):
-        members = [i for i, e in enumerate(eroutes) if e.selector[0][0] == family]
+        members = [i for i, e in enumerate(eroutes) if e[0][0][0] == family]
         if members:
-            _family(
-                family,
-                members,
-                eroutes,
-                treatments,
-                options,
-                in_kernel_order or insertion_known,
-                insertion_known,
-                exceptions,
-                result,
+            rows = _rows(family, [eroutes[position][0] for position in members])
+            crossed[family] = _crossed(
+                family, members, rows, limit, in_kernel_order or insertion_known, insertion_known
             )
-    return result
+    return crossed
 
 
-def _family(
+def _crossed(
     family: int,
     members: list[int],
-    eroutes: Sequence[Eroute],
-    treatments: Sequence[Treatment],
-    options: Options,
+    rows: list[Row],
+    limit: int,
     chains_known: bool,
     insertion_known: bool,
-    exceptions: Exceptions,
-    result: Precedence,
-) -> None:
-    rows = _rows(family, [eroutes[position][0] for position in members])
+) -> Crossed:
     rank: dict[int, int] | None = None
     path_bits: Callable[[int], int]
     if insertion_known:
@@ -131,22 +129,53 @@ def _family(
         order = strongest_first(rows, chains_known=chains_known)
         path_bits = _LazyPaths(family, rows)
     index = Crossings(rows, path_bits, rank, order)
-    result.indexes[family] = index
-    result.members[family] = members
-    found: list[Crossing] = []
+    pairs: list[Crossing] = []
+    cut = False
     if not _nested_masks(index):
         try:
-            found.extend(index.find(options.crossing_limit))
+            pairs.extend(index.find(limit))
         except TooManyCrossings:
-            result.findings.append(
-                Diagnostic(
-                    "ET305",
-                    Severity.ERROR,
-                    f"more than {options.crossing_limit} pairs of IPv{family} eroutes cross",
-                    eroutes[members[0]].span,
-                    hint="raise --crossing-limit, or split the table",
-                )
+            cut = True
+    return Crossed(members, order, index, pairs, cut)
+
+
+def decide(
+    eroutes: Sequence[Eroute],
+    treatments: Sequence[Treatment],
+    options: Options,
+    *,
+    crossed: Mapping[int, Crossed],
+    exceptions: Exceptions = NO_EXCEPTIONS,
+) -> Precedence:
+    """Order the eroutes.  Pairs that ``exceptions`` settle stand as they ask for."""
+    result = Precedence([], [], set(), [], {}, {})
+    for family, part in crossed.items():
+        _family(family, part, eroutes, treatments, options, exceptions, result)
+    return result
+
+
+def _family(
+    family: int,
+    crossed: Crossed,
+    eroutes: Sequence[Eroute],
+    treatments: Sequence[Treatment],
+    options: Options,
+    exceptions: Exceptions,
+    result: Precedence,
+) -> None:
+    members, order, index, found, cut = crossed
+    result.indexes[family] = index
+    result.members[family] = members
+    if cut:
+        result.findings.append(
+            Diagnostic(
+                "ET305",
+                Severity.ERROR,
+                f"more than {options.crossing_limit} pairs of IPv{family} eroutes cross",
+                eroutes[members[0]].span,
+                hint="raise --crossing-limit, or split the table",
             )
+        )
     pairs = [frozenset((members[c.first], members[c.second])) for c in found]
     swaps = [
         crossing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
@@ -38,7 +38,15 @@ from .model import (
     Treatment,
     Weight,
 )
-from .precedence import NO_EXCEPTIONS, Dispute, Exceptions, Precedence, decide
+from .precedence import (
+    NO_EXCEPTIONS,
+    Crossed,
+    Dispute,
+    Exceptions,
+    Precedence,
+    crossed_in,
+    decide,
+)
 from .protection import Protection
 from .scope import NO_SCOPE, Scope, scope_of
 from .shunts import shunt_treatments
@@ -137,12 +145,18 @@ _priority: Final = itemgetter(5)
 
 
 def translate(
-    host: KlipsHost, options: Options, exceptions: Exceptions = NO_EXCEPTIONS
+    host: KlipsHost,
+    options: Options,
+    exceptions: Exceptions = NO_EXCEPTIONS,
+    crossed: Mapping[int, Crossed] | None = None,
 ) -> Translation:
     """Map every eroute of the host.  Pure: same host and options, same result.
 
     ``exceptions`` are for :func:`..equivalence.exact.translate_exactly`, which finds them.
+    ``crossed`` is what :func:`crossed_in_host` gives, for whoever translates a host several times.
     """
+    if crossed is None:
+        crossed = crossed_in_host(host, options)
     given = options
     options = with_addresses(host, given)
     scope = scope_of(host, options)
@@ -150,7 +164,7 @@ def translate(
     mapper = _Mapper(options, host, scope)
     drafts = mapper.drafts(host.eroutes)
     precedence = _precedence(
-        host, drafts.treatments, options, exceptions, host_bits=mapper.host_bits
+        host, drafts.treatments, options, exceptions, crossed, host_bits=mapper.host_bits
     )
     bypass = bypass_flows(options)
     taken = [(direction, selector) for direction, selector, _ in bypass]
@@ -189,6 +203,16 @@ def translate(
     )
 
 
+def crossed_in_host(host: KlipsHost, options: Options) -> dict[int, Crossed]:
+    """Where the eroutes of a host cross, by family; it hangs on no other option than the limit."""
+    return crossed_in(
+        host.eroutes,
+        options.crossing_limit,
+        in_kernel_order=host.in_kernel_order,
+        insertion_known=host.insertion_known,
+    )
+
+
 _Draft = tuple[Treatment, tuple[Selector, ...], str]
 
 
@@ -209,18 +233,12 @@ def _precedence(
     treatments: Sequence[Treatment],
     options: Options,
     exceptions: Exceptions,
+    crossed: Mapping[int, Crossed],
     *,
     host_bits: bool,
 ) -> Precedence:
     """The order of the eroutes, and those that it cannot carry."""
-    precedence = decide(
-        host.eroutes,
-        treatments,
-        options,
-        in_kernel_order=host.in_kernel_order,
-        insertion_known=host.insertion_known,
-        exceptions=exceptions,
-    )
+    precedence = decide(host.eroutes, treatments, options, crossed=crossed, exceptions=exceptions)
     if host_bits:
         loose = _with_host_bits(host)
         precedence.refused.update(_unreached_passes(host, treatments, loose))
