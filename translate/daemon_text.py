@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from . import __version__
 from .diagnostics import Diagnostic, Severity
-from .klips.host import KlipsHost
-from .mapping.daemons.model import DaemonConfiguration, DaemonConnection
 from .mapping.daemons.proposals import TITLES, Daemon
 from .mapping.model import Kind
 from .render import Target, render_template
+
+if TYPE_CHECKING:
+    from .klips.host import KlipsHost
+    from .mapping.daemons.model import DaemonConfiguration, DaemonConnection
 
 DAEMON_OF: Final = {Target.SWANCTL: Daemon.SWANCTL, Target.LIBRESWAN: Daemon.LIBRESWAN}
 """The targets that are the configuration of a daemon."""

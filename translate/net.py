@@ -260,24 +260,42 @@ def format_address(family: int, address: int) -> str:
     return socket.inet_ntop(_SOCKET_FAMILY[family], address.to_bytes(WIDTH[family] // 8))
 
 
-_prefix_text: dict[Prefix, str] = {}
-_PREFIX_TEXTS: Final = 1 << 18
+_REMEMBERED: Final = 1 << 18
+
+
+class _PrefixTexts(dict[Prefix, str]):
+    """Texts of prefixes: one stands in many policies.  A hit calls no Python function."""
+
+    def __missing__(self, prefix: Prefix) -> str:
+        family, address, mask = prefix
+        length = LENGTH_OF_MASK[family].get(mask)
+        tail = format_address(family, mask) if length is None else length
+        text = f"{format_address(family, address)}/{tail}"
+        if len(self) < _REMEMBERED:
+            self[prefix] = text
+        return text
+
+
+class _QuadTexts(dict[int, str]):
+    """Texts of IPv4 addresses: those of peers stand in many policies."""
+
+    def __missing__(self, address: int) -> str:
+        text = format_address(4, address)
+        if len(self) < _REMEMBERED:
+            self[address] = text
+        return text
+
+
+PREFIX_TEXTS: Final = _PrefixTexts()
+"""What :func:`format_prefix` prints, remembered."""
+
+QUAD_TEXTS: Final = _QuadTexts()
+"""What :func:`format_address` prints for IPv4, remembered."""
 
 
 def format_prefix(prefix: Prefix) -> str:
-    """Print ``ADDRESS/LENGTH``; a mask with holes is printed as a mask.
-
-    Remembers what it printed: one prefix stands in many policies of a Ruleset.
-    """
-    text = _prefix_text.get(prefix)
-    if text is None:
-        family, address, mask = prefix
-        length = LENGTH_OF_MASK[family].get(mask)
-        tail = format_address(family, mask) if length is None else str(length)
-        text = f"{format_address(family, address)}/{tail}"
-        if len(_prefix_text) < _PREFIX_TEXTS:
-            _prefix_text[prefix] = text
-    return text
+    """Print ``ADDRESS/LENGTH``; a mask with holes is printed as a mask."""
+    return PREFIX_TEXTS[prefix]
 
 
 def protocol_name(number: int) -> str:

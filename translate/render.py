@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -268,13 +269,9 @@ _PIECES: Final = 2000
 
 def _in_blocks(template: jinja2.Template, context: dict[str, object]) -> Iterator[str]:
     """Join the small pieces that Jinja2 yields: one write each would be slow."""
-    block: list[str] = []
-    for piece in template.root_render_func(template.new_context(context)):
-        block.append(piece)
-        if len(block) >= _PIECES:
-            yield "".join(block)
-            block.clear()
-    yield "".join(block)
+    pieces = iter(template.root_render_func(template.new_context(context)))
+    while block := "".join(islice(pieces, _PIECES)):
+        yield block
 
 
 def _environment() -> jinja2.Environment:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from socket import AF_INET, inet_ntop
+from functools import cache
 from typing import Final
 
 from .diagnostics import visible
 from .klips.eroute import format_eroute
 from .mapping.links import LinkRoute
-from .mapping.model import BLOCK, TUNNEL_MODE, Outcome
-from .net import format_address
+from .mapping.model import BLOCK, FWD, IN, OUT, TUNNEL_MODE, Outcome
+from .net import LENGTH_OF_MASK, PREFIX_TEXTS, QUAD_TEXTS, Selector, format_address
 from .xfrm.model import TEMPLATE_PROTOCOLS, Policy
-from .xfrm.text import PREFIX_TEXTS, policy_arguments, template_words
+from .xfrm.text import policy_arguments, template_words
 
 _ANY: Final = "0.0.0.0"  # noqa: S104 - the template of any address
 
@@ -47,40 +47,53 @@ def policy_lines(policies: Iterable[Policy], command: str, *, numeric: bool = Fa
     return "".join([f"{command} {policy_arguments(p)}\n" for p in policies])
 
 
-def outcome_lines(outcome: Outcome, command: str) -> str:
-    """The lines of :func:`policy_lines` for the policies of one eroute.
+def outcome_lines(
+    outcome: Outcome, command: str, direction: str = "", *, numeric: bool = False
+) -> str:
+    """The lines of :func:`policy_lines` for the policies of one eroute, or of a direction alone.
 
     The common eroute has one selector, no ports, and three policies that share their parts; each
     part is then printed once.  A test holds the two functions equal.
     """
     eroute, treatment, selectors, reqid, shields, priority, _, shadowed, _, if_id = outcome
-    if len(selectors) != 1 or shields or shadowed or treatment[9] or if_id:
-        return policy_lines(outcome.policies, command)
-    source, destination, protocol, source_port, destination_port = selectors[0]
-    if protocol or source_port or destination_port or source[0] == 6:
-        return policy_lines(outcome.policies, command)
+    steps = treatment[3]
+    if (
+        len(selectors) != 1
+        or (shields or shadowed or treatment[9] or if_id)
+        or not _is_plain(selectors[0])
+        or (steps and eroute[1][0][2] == 6)
+    ):
+        policies = outcome.policies
+        if direction:
+            policies = tuple([policy for policy in policies if policy.direction == direction])
+        return policy_lines(policies, command, numeric=numeric)
     out = inward = ""
-    if treatment[3]:
-        said = eroute[1][0]
-        if said[2] == 6:
-            return policy_lines(outcome.policies, command)
-        local = inet_ntop(AF_INET, treatment[8].to_bytes(4))
-        remote = inet_ntop(AF_INET, said[3].to_bytes(4))
-        for step, mode, optional in treatment[3]:
-            name = TEMPLATE_PROTOCOLS[step]
+    if steps:
+        local, remote = QUAD_TEXTS[treatment[8]], QUAD_TEXTS[eroute[1][0][3]]
+        for protocol, mode, optional in steps:
             here, there = (local, remote) if mode == TUNNEL_MODE else (_ANY, _ANY)
-            out = f"{out} {template_words(here, there, name, reqid, mode, False)}"
-            inward = f"{inward} {template_words(there, here, name, reqid, mode, optional)}"
-    near, far = PREFIX_TEXTS[source], PREFIX_TEXTS[destination]
+            words = template_words(TEMPLATE_PROTOCOLS[protocol], reqid, mode, False)
+            out = f"{out} tmpl src {here} dst {there} {words}"
+            if optional:
+                words = template_words(TEMPLATE_PROTOCOLS[protocol], reqid, mode, True)
+            inward = f"{inward} tmpl src {there} dst {here} {words}"
+    near, far = PREFIX_TEXTS[selectors[0][0]], PREFIX_TEXTS[selectors[0][1]]
     verdict = " action block" if treatment[2] == BLOCK else ""
-    text = f"{command} src {near} dst {far} dir out{verdict} priority {priority}{out}\n"
-    if not treatment[4]:
-        return text
-    mirrored = f"{command} src {far} dst {near} dir "
-    tail = f" priority {priority}{inward}\n"
-    if treatment[5]:
-        return f"{text}{mirrored}in{tail}{mirrored}fwd{tail}"
-    return f"{text}{mirrored}in{tail}"
+    lines = {OUT: f"{command} src {near} dst {far} dir out{verdict} priority {priority}{out}\n"}
+    if treatment[4]:
+        head, tail = f"{command} src {far} dst {near} dir", f"priority {priority}{inward}\n"
+        lines[IN] = f"{head} in {tail}"
+        if treatment[5]:
+            lines[FWD] = f"{head} fwd {tail}"
+    return lines.get(direction, "") if direction else "".join(lines.values())
+
+
+def _is_plain(selector: Selector) -> bool:
+    """Whether it has two IPv4 prefixes and nothing else."""
+    source, destination, protocol, source_port, destination_port = selector
+    if protocol or source_port or destination_port or source[0] != 4:
+        return False
+    return source[2] in LENGTH_OF_MASK[4] and destination[2] in LENGTH_OF_MASK[4]
 
 
 def eroute_comment(outcome: Outcome) -> str:
@@ -90,11 +103,14 @@ def eroute_comment(outcome: Outcome) -> str:
     text = f"{span[0]}:{span[1]}: {format_eroute(eroute)}"
     if not text.isprintable():
         text = comment(text)
-    kind, rule, codes = treatment[0], treatment[1], treatment[7]
+    kind = "an exception before all others" if outcome[8] else treatment[0]
+    return f"# {text}\n# {_verdict(kind, treatment[1], treatment[7])}"
+
+
+@cache
+def _verdict(kind: str, rule: str, codes: tuple[str, ...]) -> str:
     listed = f" ({', '.join(codes)})" if codes else ""
-    if outcome[8]:
-        return f"# {text}\n# an exception before all others, rule {rule}{listed}"
-    return f"# {text}\n# {kind}, rule {rule}{listed}"
+    return f"{kind}, rule {rule}{listed}"
 
 
 def route_arguments(route: LinkRoute) -> str:

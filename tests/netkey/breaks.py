@@ -10,6 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
+from eroute_translate import script_lines
 from eroute_translate.mapping import associations, exemptions, mapper, translation
 from eroute_translate.mapping.model import ALLOW, BLOCK, FWD, IN, OUT, Outcome, Step
 from eroute_translate.mapping.protection import Protection
@@ -86,12 +87,19 @@ def all_steps(**changes: Any) -> Callable[[], Break]:
     return steps(lambda old: [step._replace(**changes) for step in old])
 
 
+def _outcome(name: str, value: property) -> Callable[[], Break]:
+    """Another property of outcomes; the lines that are printed without their policies have none."""
+    return both(
+        instead(Outcome, name, value), instead(script_lines, "_is_plain", lambda _selector: False)
+    )
+
+
 def policies(
     change: Callable[[Outcome, Sequence[Policy]], Sequence[Policy]],
 ) -> Callable[[], Break]:
     """Other policies for every eroute."""
     made: Callable[[Outcome], Any] = Outcome.__dict__["policies"].fget
-    return instead(Outcome, "policies", property(lambda o: tuple(change(o, made(o)))))
+    return _outcome("policies", property(lambda o: tuple(change(o, made(o)))))
 
 
 def each_policy(change: Callable[[Policy], Policy]) -> Callable[[], Break]:
@@ -107,7 +115,7 @@ def templates(
 ) -> Callable[[], Break]:
     """Other templates, outbound and inbound."""
     made: Callable[[Outcome], Any] = Outcome.__dict__["templates"].fget
-    return instead(Outcome, "templates", property(lambda o: change(*made(o))))
+    return _outcome("templates", property(lambda o: change(*made(o))))
 
 
 def turned(template: Any) -> Any:

@@ -15,6 +15,7 @@ import pytest
 from eroute_translate.cli import main
 from eroute_translate.render import RenderError, Target, render_user_template
 from eroute_translate.script_lines import outcome_lines, policy_lines
+from eroute_translate.xfrm.model import Direction
 from tests.translated import ROOT, page, rendered, row
 
 SCHEMA = json.loads((ROOT / "docs/schema/ruleset-1.json").read_text())
@@ -75,7 +76,12 @@ def test_the_fast_lines_are_the_lines(name: str) -> None:
     ]
     for given in choices:
         for outcome in page(TABLES[name], **given).translation.outcomes:
-            assert outcome_lines(outcome, "x") == policy_lines(outcome.policies, "x")
+            policies = outcome.policies
+            assert outcome_lines(outcome, "x") == policy_lines(policies, "x")
+            for direction in Direction:
+                mine = [policy for policy in policies if policy.direction == direction]
+                lines = outcome_lines(outcome, "x", direction.value, numeric=True)
+                assert lines == policy_lines(mine, "x", numeric=True)
 
 
 @pytest.mark.parametrize("target", list(Target))

@@ -24,7 +24,6 @@ from . import (
     EXIT_REFUSED,
     EXIT_USAGE,
 )
-from .daemons import convert_for_daemon
 from .mapping_options import mapping_options
 from .parser import build_parser
 from .progress import busy
@@ -92,6 +91,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     with busy("reading"):
         host, collector, names, complete = read_host(arguments)
     if Target(arguments.to) in DAEMON_OF and not arguments.template:
+        from .daemons import convert_for_daemon
+
         return convert_for_daemon(arguments, host, collector, names, complete)
     if not host.rows:
         show_as_asked(arguments, collector.items)

@@ -11,7 +11,7 @@ eroute, as :mod:`..mapping.precedence` does, and the finding says how many it wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,8 +20,8 @@ from ..klips.crossing import Relation
 from ..klips.host import KlipsHost
 from ..klips.regions import WITH_PORTS, Regions, table_of
 from ..mapping.model import OUT, Options
-from ..mapping.precedence import Exceptions
-from ..mapping.translation import Translation, translate
+from ..mapping.precedence import Crossed, Exceptions
+from ..mapping.translation import Translation, crossed_in_host, translate
 from ..net import MASK_OF_LENGTH, WIDTH, Packet, Prefix, Selector
 from ..xfrm.model import PolicyKey
 from ..xfrm.regions import unmarked
@@ -48,7 +48,8 @@ Pair = frozenset[int]
 
 def translate_exactly(host: KlipsHost, options: Options) -> Translation:
     """Map every eroute, with exceptions where they are needed and few enough.  Pure."""
-    plain = translate(host, options)
+    crossed = crossed_in_host(host, options)
+    plain = translate(host, options, crossed=crossed)
     settled = frozenset(
         frozenset((dispute.winner, dispute.loser))
         for dispute in plain.disputes
@@ -61,17 +62,18 @@ def translate_exactly(host: KlipsHost, options: Options) -> Translation:
     for _ in range(_ROUNDS):
         if not settled:
             break
-        trial = _Trial(host, options, settled, swapped)
+        trial = _Trial(host, options, crossed, settled, swapped)
         costs = trial.costs()
         dear = _too_dear(costs, options.exception_limit)
         if not dear:
-            return translate(host, options, Exceptions(trial.selectors(), settled, swapped, needed))
+            exceptions = Exceptions(trial.selectors(), settled, swapped, needed)
+            return translate(host, options, exceptions, crossed)
         for pair in dear:
             needed[pair] = min(costs[pair], needed.get(pair, costs[pair]))
         # The other way round it may take few; what is too dear both ways is given up.
         settled -= dear & swapped
         swapped = (swapped | dear) & settled
-    return translate(host, options, Exceptions(needed=needed))
+    return translate(host, options, Exceptions(needed=needed), crossed)
 
 
 def _too_dear(costs: dict[Pair, int], limit: int) -> frozenset[Pair]:
@@ -91,6 +93,7 @@ class _Trial:
 
     host: KlipsHost
     options: Options
+    crossed: Mapping[int, Crossed]
     settled: frozenset[Pair]
     swapped: frozenset[Pair]
     found: dict[Pair, dict[int, list[Selector]]] = field(default_factory=dict)
@@ -99,7 +102,8 @@ class _Trial:
 
     def costs(self) -> dict[Pair, int]:
         """How many selectors each pair takes; above the limit, where the search stopped."""
-        draft = translate(self.host, self.options, Exceptions({}, self.settled, self.swapped))
+        exceptions = Exceptions({}, self.settled, self.swapped)
+        draft = translate(self.host, self.options, exceptions, self.crossed)
         owners: dict[PolicyKey, int] = {}
         for position, outcome in enumerate(draft.outcomes):
             for policy in outcome.policies:
@@ -112,14 +116,15 @@ class _Trial:
                 continue
             left = reference(self.host, table, draft.options, OUT)
             right = XfrmSide(policies, OUT, family, reqids=reqids)
-            found = differences(left, right, _agree, unmarked(family), classify=False)
+            owned = [
+                owners.get(taken[0].key, -1) if (taken := right.policies_of(piece.origin)) else -1
+                for piece in right.pieces
+            ]
+            only = self._partners(owned)
+            found = differences(left, right, _agree, unmarked(family), classify=False, only=only)
             for difference in found:
-                winner = difference.left.origin
-                taken = right.policies_of(difference.right.origin)
-                if winner < 0 or not taken:
-                    continue
-                pair = frozenset((winner, owners.get(taken[0].key, -1)))
-                if pair not in self.settled or pair in self.over:
+                pair = frozenset((difference.left.origin, owned[difference.right.origin]))
+                if pair in self.over:
                     continue
                 if not difference.decided:
                     # Nobody knows what it would take: then it is not carried by exceptions.
@@ -130,6 +135,18 @@ class _Trial:
             pair: self.over.get(pair) or sum(len(s) for s in self.found.get(pair, {}).values())
             for pair in self.settled
         }
+
+    def _partners(self, owned: Sequence[int]) -> dict[int, set[int]]:
+        """For each eroute of a pair the policies of the other one, each known by its eroute."""
+        policies: dict[int, set[int]] = {}
+        for rank, position in enumerate(owned):
+            policies.setdefault(position, set()).add(rank)
+        partners: dict[int, set[int]] = {}
+        for pair in self.settled:
+            one, other = pair
+            partners.setdefault(one, set()).update(policies.get(other, ()))
+            partners.setdefault(other, set()).update(policies.get(one, ()))
+        return partners
 
     def selectors(self) -> dict[int, tuple[Selector, ...]]:
         """The selectors of each eroute's exceptions, by its position."""

@@ -10,7 +10,7 @@ No packet is in two differences, for on each side one piece takes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..cubes import (
@@ -74,24 +74,29 @@ def differences(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     *,
     classify: bool = True,
+    only: Mapping[int, Collection[int]] | None = None,
 ) -> Iterator[Difference]:
     """Every pair of pieces that share packets and disagree, with a witness; none means equal.
 
     ``within`` limits the packets that are looked at (to those without a mark, say).  Without
-    ``classify`` every difference is called certain.
+    ``classify`` every difference is called certain.  ``only`` names the origins of left pieces that
+    matter, and for each the origins of right ones.
     """
     pieces = left.pieces
     for number, piece in enumerate(pieces):
         if number % 512 == 0:
             progress(number, len(pieces))
         fate = piece.fate
-        if fate.kind is Kind.ANY:
+        wanted = None if only is None else only.get(piece.origin, ())
+        if fate.kind is Kind.ANY or (wanted is not None and not wanted):
             continue
         mine = meet(piece.cube, within)
         if mine is None:
             continue
         for other in right.touching(mine):
             opposite = right.pieces[other]
+            if wanted is not None and opposite.origin not in wanted:
+                continue
             if agree(fate, opposite.fate):
                 continue
             box = meet(mine, opposite.cube)

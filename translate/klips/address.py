@@ -11,7 +11,7 @@ import re
 import socket
 from typing import Final
 
-from ..net import ALL_ONES, LENGTH_OF_MASK, MASK_OF_LENGTH, WIDTH, Prefix, format_prefix
+from ..net import ALL_ONES, LENGTH_OF_MASK, MASK_OF_LENGTH, PREFIX_TEXTS, WIDTH, Prefix
 
 _HEX_ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{8}\Z")
 _HOST_ORDER: Final = re.compile(r"0[hH][0-9a-fA-F]{8}\Z")
@@ -158,7 +158,7 @@ def format_subnet(prefix: Prefix) -> str:
     """Print a subnet as subnettot does, with a mask where no prefix length fits."""
     family, address, mask = prefix
     if family == 4:
-        return format_prefix(prefix)  # the two spellings agree for IPv4
+        return PREFIX_TEXTS[prefix]  # the two spellings agree for IPv4
     length = LENGTH_OF_MASK[family].get(mask)
     tail = format_klips_address(family, mask) if length is None else str(length)
     return f"{format_klips_address(family, address)}/{tail}"

@@ -12,9 +12,10 @@ A cube is ``(value, mask)`` over the bit string of :mod:`.lookup`: the packets t
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..cubes import Cube, SearchGaveUp, disjoint, find_point, inside
 from .lookup import Row
@@ -31,6 +32,10 @@ class Relation(StrEnum):
 
     SECOND = "second"
     """The row with the smaller key wins wherever the two meet."""
+
+
+_WAYS: Final = 64
+"""Boxes with the same bits fixed come one after the other: so many ways into the table are kept."""
 
 
 class Crossing(NamedTuple):
@@ -56,9 +61,13 @@ def strongest_first(rows: Sequence[Row], *, chains_known: bool) -> list[int]:
     Rows with one key keep the order given when ``chains_known`` (the kernel prints them in the
     order in which it tries them), else the finer mask goes first.
     """
-    if chains_known:
-        return sorted(range(len(rows)), key=lambda i: -rows[i].key)
-    return sorted(range(len(rows)), key=lambda i: (-rows[i].key, -rows[i].mask.bit_count()))
+    order = list(range(len(rows)))
+    if not chains_known:
+        lengths = [row[1].bit_count() for row in rows]
+        order.sort(key=lengths.__getitem__, reverse=True)
+    keys = [row[0] for row in rows]
+    order.sort(key=keys.__getitem__, reverse=True)  # what is equal keeps its order
+    return order
 
 
 class Crossings:
@@ -81,13 +90,14 @@ class Crossings:
         self.rows = rows
         self.path_bits = path_bits
         self.mask_rank = mask_rank
-        self.place = [0] * len(rows)
+        self.place = array("L", order)
         for place, position in enumerate(order):
             self.place[position] = place
         self.by_mask: dict[int, list[int]] = {}
-        for position, row in enumerate(rows):
-            self.by_mask.setdefault(row.mask, []).append(position)
+        for position in sorted(order):
+            self.by_mask.setdefault(rows[position][1], []).append(position)
         self._index: dict[tuple[int, int], dict[int, list[int]]] = {}
+        self._ways: dict[int, list[tuple[int, int, dict[int, list[int]]]]] = {}
         self._leaves: dict[int, Cube] = {}
 
     def find(self, limit: int) -> Iterator[Crossing]:
@@ -194,29 +204,42 @@ class Crossings:
     def _rivals(self, first: int, second: int, box: Cube, known: bool) -> list[Cube]:
         """What takes packets of the box from ``second`` for certain."""
         rows, place, rank = self.rows, self.place, self.mask_rank
-        masks = (rows[first].mask, rows[second].mask)
+        one, other = rows[first].mask, rows[second].mask
         cubes: list[Cube] = [self.leaf(first)]
-        for position in self.touching(box):
-            if position in (first, second):
-                continue
-            mask = rows[position].mask
+        before = place[second]
+        for mask, positions in self._touching(box):
             if known and rank is not None:
-                beats = mask != masks[1] and rank[mask] < rank[masks[1]]
+                beats = mask != other and rank[mask] < rank[other]
             else:
-                beats = any(mask != m and mask & m == m for m in masks)
-                beats = beats or mask in masks
-            if beats:
-                cubes.append(rows[position])
-            elif place[position] < place[second]:
-                cubes.append(self.leaf(position))
+                beats = mask & one == one or mask & other == other
+            for position in positions:
+                if position in (first, second):
+                    continue
+                if beats:
+                    cubes.append(rows[position])
+                elif place[position] < before:
+                    cubes.append(self.leaf(position))
         return cubes
 
     def touching(self, box: Cube) -> Iterator[int]:
         """Rows that share a packet with the box."""
+        for _, positions in self._touching(box):
+            yield from positions
+
+    def _touching(self, box: Cube) -> Iterator[tuple[int, list[int]]]:
+        """The same, the rows of each mask together."""
         value, fixed = box
-        for mask in self.by_mask:
-            part = mask & fixed
-            yield from self._bucket(mask, part).get(value & part, ())
+        ways = self._ways.get(fixed)
+        if ways is None:
+            if len(self._ways) >= _WAYS:
+                self._ways.clear()
+            parts = [(mask, mask & fixed) for mask in self.by_mask]
+            ways = [(mask, part, self._bucket(mask, part)) for mask, part in parts]
+            self._ways[fixed] = ways
+        for mask, part, bucket in ways:
+            positions = bucket.get(value & part)
+            if positions is not None:
+                yield mask, positions
 
     def overlapping(self) -> Iterator[tuple[int, int]]:
         """Every pair that shares a packet, the one that the tree prefers first."""

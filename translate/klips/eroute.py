@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from ..diagnostics import Span
-from ..net import Selector
+from ..net import PREFIX_TEXTS, Selector
 from .address import format_subnet
 from .said import Said, format_said
 
@@ -67,19 +67,24 @@ def format_eroute(eroute: Eroute) -> str:
     they are printed as it prints IPv4, and such rows are never read back as sound.
     """
     selector, saids, _, count, identities, form, _ = eroute
-    source = format_subnet(selector[0])
-    if selector[3]:
-        source = f"{source}:{selector[3]}"
-    destination = format_subnet(selector[1])
-    if selector[4]:
-        destination = f"{destination}:{selector[4]}"
-    suffix = protocol_suffix(selector)
+    near, far, protocol, source_port, destination_port = selector
+    if near[0] == 4:
+        # The two spellings of a prefix agree for IPv4.
+        source, destination = PREFIX_TEXTS[near], PREFIX_TEXTS[far]
+        suffix = f":{protocol}" if protocol else ""
+    else:
+        source, destination = format_subnet(near), format_subnet(far)
+        suffix = protocol_suffix(selector)
+    if source_port:
+        source = f"{source}:{source_port}"
+    if destination_port:
+        destination = f"{destination}:{destination_port}"
     if form == "look":
         return f"{source:<18} -> {destination:<18} => {_look_tail(saids, suffix, count)}"
-    number = count or 0
-    if number >= COUNTER // 2:
-        number -= COUNTER
-    text = f"{number:<10} {source:<18} -> {destination:<18} => {format_said(saids[0])}{suffix}"
+    # Methods pad in half the time of a format.
+    number = format_count(count or 0).ljust(10)
+    source, destination = source.ljust(18), destination.ljust(18)
+    text = f"{number} {source} -> {destination} => {format_said(saids[0])}{suffix}"
     return text if identities is None else f"{text} ({identities[0]}) ({identities[1]})"
 
 

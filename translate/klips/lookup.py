@@ -65,7 +65,7 @@ def row_of(selector: Selector) -> Row:
             | (0xFFFF0000 if source_port else 0)
             | (0xFFFF if destination_port else 0)
         )
-    return Row(key, mask)
+    return tuple.__new__(Row, (key, mask))  # at half the price of calling the class
 
 
 def key_of_packet(packet: Packet) -> int:

@@ -75,7 +75,7 @@ class Regions:
             for number in (self._order[place] for place in self.index.covering(box))
             if number not in self._loose
         ]
-        return [m for m in masks if not any(refines(other, m) for other in masks)]
+        return [m for m in masks if not any(m != o and m & o == m for o in masks)]
 
     def outdone(self, number: int, box: Cube, masks: Sequence[int]) -> bool:
         """Whether a row that covers the box takes all of it from this one; quick, not complete.
@@ -199,10 +199,12 @@ class Regions:
             # It is the list of masks that decides: nothing of the chain, and nothing before it.
             for chain_mask, _ in self._chains[leaf]:
                 fixed |= _lowest((seen ^ leaf) & chain_mask)
-            for place in self.index.touching((seen & fixed, fixed)):
-                other_key, other_mask = self.rows[self._order[place]]
-                if other_mask in against and not (seen ^ other_key) & other_mask & fixed:
-                    fixed |= _lowest((seen ^ other_key) & other_mask)
+            box = (seen & fixed, fixed)
+            for other_mask in filter(against.__contains__, self.index.by_mask):
+                for place in self.index.touching_with(other_mask, box):
+                    other_key = self.rows[self._order[place]].key
+                    if not (seen ^ other_key) & other_mask & fixed:
+                        fixed |= _lowest((seen ^ other_key) & other_mask)
         return _as_seen((seen & fixed, fixed), point)
 
     def taken_for_certain(self, number: int, point: int) -> bool:

@@ -8,10 +8,9 @@ The grammar is that of ttosa and satot (ipsec_ttosa(3)): ``tun0x130@192.168.43.1
 from __future__ import annotations
 
 import re
-from socket import AF_INET, inet_ntop
 from typing import Final, NamedTuple
 
-from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP
+from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP, QUAD_TEXTS
 from .address import QUAD, format_klips_address, parse_klips_address
 
 SA_AH: Final = IPPROTO_AH
@@ -181,9 +180,5 @@ def format_said(said: Said) -> str:
         return SHUNT_NAMES[spi]
     if not spi and said.is_passthrough:
         return f"%passthrough{family}"
-    address = (
-        inet_ntop(AF_INET, destination.to_bytes(4))
-        if family == 4
-        else format_klips_address(family, destination)
-    )
-    return f"{PREFIX_OF[protocol]}0x{spi:x}@{address}"
+    address = QUAD_TEXTS[destination] if family == 4 else format_klips_address(family, destination)
+    return f"{PREFIX_OF[protocol]}{hex(spi)}@{address}"

@@ -13,7 +13,7 @@ from typing import Final
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from .capture import clean_lines
 from .eroute import Form
-from .kernel_row import KERNEL_ROW, PrefixCache, read_kernel_row
+from .kernel_row import KernelRows
 from .listing import Listing, UnreadRow
 from .noise import Noise
 from .repeats import ascending, check_repeats
@@ -52,6 +52,7 @@ DISK_BLOCK: Final = 512
 """A copy that was interrupted ends at a multiple of this; a text ends there by chance alone."""
 
 _WRAPPED_LINES: Final = 4
+_PROC: Final = Form.PROC.value
 
 
 def read_listings(data: bytes, name: str, collector: Collector) -> list[Listing]:
@@ -125,7 +126,6 @@ class _Reader:
         self.collector = collector
         self.other = other
         self.listings = [Listing(name)]
-        self.prefixes = PrefixCache()
 
     def read(self) -> list[Listing]:
         """Every listing of the text; the last one may be empty.
@@ -134,26 +134,17 @@ class _Reader:
         """
         index = 0
         lines, total = self.lines, len(self.lines)
-        kernel_row, name, prefixes = KERNEL_ROW.match, self.name, self.prefixes
+        kernel_row = KernelRows(self.name).read
         while index < total:
-            line = lines[index]
-            match = kernel_row(line)
-            eroute = None
-            if match is not None:
-                eroute = read_kernel_row(match, name, index, prefixes)
-            if eroute is not None and index + 1 < total:
-                # A short line behind a row may be a piece of it.
-                following = lines[index + 1]
-                if len(following) < _SHORT or following[0] in " (>|":
-                    eroute = None
-            if eroute is not None:
-                listing = self.listings[-1]
-                if listing.eroutes and listing.eroutes[-1].form != Form.PROC:
-                    listing = self._begin()
-                listing.eroutes.append(eroute)
-                index += 1
-            else:
-                index = self._slow(index)
+            eroute = kernel_row(lines[index], index)
+            index += 1
+            if eroute is None or (index < total and _may_go_on(lines[index])):
+                index = self._slow(index - 1)
+                continue
+            eroutes = self.listings[-1].eroutes
+            if eroutes and eroutes[-1][5] != _PROC:
+                eroutes = self._begin().eroutes
+            eroutes.append(eroute)
         return self.listings
 
     def _begin(self) -> Listing:
@@ -323,6 +314,11 @@ class _Reader:
             )
         )
         listing.unread.append(UnreadRow(*span))
+
+
+def _may_go_on(following: str) -> bool:
+    """Whether a line behind a row may be a piece of it: a short one, or one of identities."""
+    return len(following) < _SHORT or following[0] in " (>|"
 
 
 def _starts_with_said(line: str, *, single: bool) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from typing import Final
@@ -20,6 +22,18 @@ from .shunts import shunt_treatments
 
 Draft = tuple[Treatment, tuple[Selector, ...], str]
 """The treatment of an eroute, its selectors, and the reason if it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Treatments and selectors of all eroutes; columns, since a million tuples take 80 MiB.
+
+    ``reasons`` are those of the few that have one, by their position.
+    """
+
+    treatments: list[Treatment] = field(default_factory=list)
+    selectors: list[tuple[Selector, ...]] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
 
 
 class Mapper:
@@ -41,7 +55,18 @@ class Mapper:
         grouped = bool(host.groups)
         self.bare = {a.said for a in host.associations if grouped and a.said.protocol == SA_IPIP}
 
-    def draft(self, eroute: Eroute) -> Draft:
+    def drafts(self, eroutes: Sequence[Eroute]) -> Drafts:
+        """What is known of each eroute before anything is known of others."""
+        drafts = Drafts()
+        for position, eroute in enumerate(eroutes):
+            treatment, selectors, reason = self._draft(eroute)
+            drafts.treatments.append(treatment)
+            drafts.selectors.append(selectors)
+            if reason:
+                drafts.reasons[position] = reason
+        return drafts
+
+    def _draft(self, eroute: Eroute) -> Draft:
         """The treatment and the selectors, before anything is known of other eroutes."""
         selector = eroute[0]
         treatment = self._treatment(eroute)
@@ -167,8 +192,8 @@ class Mapper:
             reqid = self.trap_reqid if shunt else self.protection.reqid(eroute[1])
         shields: tuple[Shield, ...] = ()
         if (treatment[6] or treatment[3]) and selectors and treatment[0] != "refused":
-            if selectors == (eroute[0],):
-                shields = self._shields(eroute, treatment, eroute.selector)
+            if len(selectors) == 1 and selectors[0] == eroute[0]:
+                shields = self._shields(eroute, treatment, eroute[0])
             else:
                 # Only what is carried: cut to the routes, without host bits and holes.
                 parts = [self._shields(eroute, treatment, s) for s in selectors]

@@ -61,6 +61,21 @@ class Dispute(NamedTuple):
     packet: int
 
 
+class Crossed(NamedTuple):
+    """What the keys of the eroutes of one family tell by themselves, whatever becomes of each.
+
+    ``members`` are their positions in the table; ``order`` is that in which the tree prefers them
+    and ``pairs`` what it does not settle, both as places in ``members``.  ``cut`` tells that there
+    are more pairs.
+    """
+
+    members: list[int]
+    order: list[int]
+    crossings: Crossings
+    pairs: list[Crossing]
+    cut: bool
+
+
 class Precedence(NamedTuple):
     """The result: positions, strongest first; disputes; positions that must be refused.
 
@@ -75,67 +90,75 @@ class Precedence(NamedTuple):
     members: dict[int, list[int]]
 
 
+def crossed_in(
+    eroutes: Sequence[Eroute], limit: int, *, in_kernel_order: bool, insertion_known: bool
+) -> dict[int, Crossed]:
+    """Where the eroutes of each family cross, looking at so many pairs.
+
+    IPv4 and IPv6 never meet; IPv6 comes first.
+    """
+    crossed = {}
+    for family in (6, 4):
+        members = [i for i, e in enumerate(eroutes) if e[0][0][0] == family]
+        if members:
+            index, order = _indexed(
+                family,
+                [eroutes[position][0] for position in members],
+                in_kernel_order or insertion_known,
+                insertion_known,
+            )
+            crossed[family] = _crossed(members, order, index, limit)
+    return crossed
+
+
+def _crossed(members: list[int], order: list[int], index: Crossings, limit: int) -> Crossed:
+    pairs: list[Crossing] = []
+    cut = False
+    if not _nested_masks(index):
+        try:
+            pairs.extend(index.find(limit))
+        except TooManyCrossings:
+            cut = True
+    return Crossed(members, order, index, pairs, cut)
+
+
 def decide(
     eroutes: Sequence[Eroute],
     treatments: Sequence[Treatment],
     options: Options,
     *,
-    in_kernel_order: bool,
-    insertion_known: bool,
+    crossed: Mapping[int, Crossed],
     exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> Precedence:
-    """Order the eroutes.  IPv4 and IPv6 never meet; IPv6 comes first.
-
-    Pairs that ``exceptions`` settle stand in the order that they ask for.
-    """
+    """Order the eroutes.  Pairs that ``exceptions`` settle stand as they ask for."""
     result = Precedence([], [], set(), [], {}, {})
-    for family in (6, 4):
-        members = [i for i, e in enumerate(eroutes) if e.selector[0][0] == family]
-        if members:
-            _family(
-                family,
-                members,
-                eroutes,
-                treatments,
-                options,
-                in_kernel_order or insertion_known,
-                insertion_known,
-                exceptions,
-                result,
-            )
+    for family, part in crossed.items():
+        _family(family, part, eroutes, treatments, options, exceptions, result)
     return result
 
 
 def _family(
     family: int,
-    members: list[int],
+    crossed: Crossed,
     eroutes: Sequence[Eroute],
     treatments: Sequence[Treatment],
     options: Options,
-    chains_known: bool,
-    insertion_known: bool,
     exceptions: Exceptions,
     result: Precedence,
 ) -> None:
-    index, order = _indexed(
-        family, [eroutes[position].selector for position in members], chains_known, insertion_known
-    )
+    members, order, index, found, cut = crossed
     result.indexes[family] = index
     result.members[family] = members
-    found: list[Crossing] = []
-    if not _nested_masks(index):
-        try:
-            found.extend(index.find(options.crossing_limit))
-        except TooManyCrossings:
-            result.findings.append(
-                Diagnostic(
-                    "ET305",
-                    Severity.ERROR,
-                    f"more than {options.crossing_limit} pairs of IPv{family} eroutes cross",
-                    eroutes[members[0]].span,
-                    hint="raise --crossing-limit, or split the table",
-                )
+    if cut:
+        result.findings.append(
+            Diagnostic(
+                "ET305",
+                Severity.ERROR,
+                f"more than {options.crossing_limit} pairs of IPv{family} eroutes cross",
+                eroutes[members[0]].span,
+                hint="raise --crossing-limit, or split the table",
             )
+        )
     pairs = [frozenset((members[c.first], members[c.second])) for c in found]
     swaps = [
         crossing
@@ -156,12 +179,7 @@ def _indexed(
     family: int, selectors: Sequence[Selector], chains_known: bool, insertion_known: bool
 ) -> tuple[Crossings, list[int]]:
     """The rows of these selectors, and their order, strongest first, as the tree prefers them."""
-    rows = []
-    for selector in selectors:
-        if family == 6 and is_kernel_hold(selector):
-            selector = host_pair(selector)  # as it is carried
-        key, mask = row_of(selector)
-        rows.append(Row(key & mask, mask))
+    rows = _rows(family, selectors)
     if not insertion_known:
         order = strongest_first(rows, chains_known=chains_known)
         return Crossings(rows, _LazyPaths(family, rows), None, order), order
@@ -171,6 +189,19 @@ def _indexed(
     order = _reversed_keeping_chains(table.printed(), rows)
     rank = {mask: at for at, mask in enumerate(table.masks())}
     return Crossings(rows, table.path_bits, rank, order), order
+
+
+def _rows(family: int, selectors: Sequence[Selector]) -> list[Row]:
+    """Keys, without host bits, and masks, each mask only once in memory."""
+    rows = []
+    masks: dict[int, int] = {}
+    for selector in selectors:
+        if family == 6 and is_kernel_hold(selector):
+            key, mask = row_of(host_pair(selector))  # as it is carried
+        else:
+            key, mask = row_of(selector)
+        rows.append(tuple.__new__(Row, (key & mask, masks.setdefault(mask, mask))))
+    return rows
 
 
 class _LazyPaths:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 from ..diagnostics import Diagnostic
@@ -19,9 +22,17 @@ from .exemptions import outside_of
 from .extra_policies import bypass_flows, extra_policies
 from .host_bits import doubtful_passes, unreached_passes, with_host_bits
 from .links import Interfaces
-from .mapper import Draft, Mapper, with_code
-from .model import OUT, POLICIES_PER_PLACE, Kind, Options, Outcome, Weight
-from .precedence import NO_EXCEPTIONS, Dispute, Exceptions, Precedence, decide
+from .mapper import Drafts, Mapper, with_code
+from .model import OUT, POLICIES_PER_PLACE, Kind, Options, Outcome, Treatment, Weight
+from .precedence import (
+    NO_EXCEPTIONS,
+    Crossed,
+    Dispute,
+    Exceptions,
+    Precedence,
+    crossed_in,
+    decide,
+)
 from .reject_rules import firewall_rules
 from .scope import NO_SCOPE, Scope, scope_of
 
@@ -102,36 +113,44 @@ class Translation:
         A wide prefix that comes late makes the kernel merge nodes of its trees: 50 000 policies
         take 0.4 s in this order and 52 s in the opposite one, whatever their priorities.
         """
-        key = _width if direction == OUT else _mirrored_width
-        return sorted((o for o in (*self.exceptions, *self.outcomes) if o.selectors), key=key)
+        out = direction == OUT
+        alike: dict[tuple[bool, int, int], list[Outcome]] = {}
+        for outcome in chain(self.exceptions, self.outcomes):
+            if outcome[2]:
+                passes = outcome[1][6] == _PASS
+                near, far = outcome[2][0][0][2], outcome[2][0][1][2]
+                width = (passes, far, near) if out else (passes, near, far)
+                alike.setdefault(width, []).append(outcome)
+        # Sorted in groups: few widths are compared, and then numbers alone.
+        return [o for width in sorted(alike) for o in sorted(alike[width], key=_priority)]
 
 
-def _width(outcome: Outcome) -> tuple[bool, int, int, int]:
-    selector = outcome.selectors[0]
-    passes = outcome.treatment.weight == Weight.PASS
-    return passes, selector[1][2], selector[0][2], outcome.priority
-
-
-def _mirrored_width(outcome: Outcome) -> tuple[bool, int, int, int]:
-    selector = outcome.selectors[0]
-    passes = outcome.treatment.weight == Weight.PASS
-    return passes, selector[0][2], selector[1][2], outcome.priority
+_PASS: Final = Weight.PASS.value
+_priority: Final = itemgetter(5)
 
 
 def translate(
-    host: KlipsHost, options: Options, exceptions: Exceptions = NO_EXCEPTIONS
+    host: KlipsHost,
+    options: Options,
+    exceptions: Exceptions = NO_EXCEPTIONS,
+    crossed: Mapping[int, Crossed] | None = None,
 ) -> Translation:
     """Map every eroute of the host.  Pure: same host and options, same result.
 
     ``exceptions`` are for :func:`..equivalence.exact.translate_exactly`, which finds them.
+    ``crossed`` is what :func:`crossed_in_host` gives, for whoever translates a host several times.
     """
+    if crossed is None:
+        crossed = crossed_in_host(host, options)
     given = options
     options = with_addresses(host, given)
     scope = scope_of(host, options)
     options = scope.within(options)
     mapper = Mapper(options, host, scope)
-    drafts = [mapper.draft(eroute) for eroute in host.eroutes]
-    precedence = _precedence(host, drafts, options, exceptions, host_bits=mapper.host_bits)
+    drafts = mapper.drafts(host.eroutes)
+    precedence = _precedence(
+        host, drafts.treatments, options, exceptions, crossed, host_bits=mapper.host_bits
+    )
     bypass = bypass_flows(options)
     taken = [(direction, selector) for direction, selector, _ in bypass]
     first = options.priority_base + len(bypass) + POLICIES_PER_PLACE
@@ -170,24 +189,27 @@ def translate(
     )
 
 
+def crossed_in_host(host: KlipsHost, options: Options) -> dict[int, Crossed]:
+    """Where the eroutes of a host cross, by family; it hangs on no other option than the limit."""
+    return crossed_in(
+        host.eroutes,
+        options.crossing_limit,
+        in_kernel_order=host.in_kernel_order,
+        insertion_known=host.insertion_known,
+    )
+
+
 def _precedence(
     host: KlipsHost,
-    drafts: Sequence[Draft],
+    treatments: Sequence[Treatment],
     options: Options,
     exceptions: Exceptions,
+    crossed: Mapping[int, Crossed],
     *,
     host_bits: bool,
 ) -> Precedence:
     """The order of the eroutes, and those that it cannot carry."""
-    treatments = [draft[0] for draft in drafts]
-    precedence = decide(
-        host.eroutes,
-        treatments,
-        options,
-        in_kernel_order=host.in_kernel_order,
-        insertion_known=host.insertion_known,
-        exceptions=exceptions,
-    )
+    precedence = decide(host.eroutes, treatments, options, crossed=crossed, exceptions=exceptions)
     if host_bits:
         loose = with_host_bits(host)
         precedence.refused.update(unreached_passes(host, treatments, loose))
@@ -198,7 +220,7 @@ def _precedence(
 def _exceptions(
     mapper: Mapper,
     host: KlipsHost,
-    drafts: Sequence[Draft],
+    drafts: Drafts,
     exceptions: Exceptions,
     first: int,
 ) -> list[Outcome]:
@@ -207,7 +229,7 @@ def _exceptions(
     return [
         mapper.finish(
             host.eroutes[position],
-            (with_code(drafts[position][0], "ET307", Kind.NOTED), (selector,), ""),
+            (with_code(drafts.treatments[position], "ET307", Kind.NOTED), (selector,), ""),
             first + POLICIES_PER_PLACE * number,
             refused=False,
             exception=True,
@@ -219,27 +241,28 @@ def _exceptions(
 def _outcomes(
     mapper: Mapper,
     host: KlipsHost,
-    drafts: Sequence[Draft],
+    drafts: Drafts,
     precedence: Precedence,
     exceptions: Exceptions,
     first: int,
 ) -> list[Outcome]:
     """The outcome of each eroute, from a priority on."""
-    places = [0] * len(drafts)
+    treatments = list(drafts.treatments)
+    for position in exceptions.selectors:
+        treatments[position] = with_code(treatments[position], "ET307", Kind.NOTED)
+    places = array("Q", bytes(8 * len(treatments)))
     for place, position in enumerate(precedence.order):
         places[position] = place
+    refused, reasons = precedence.refused, drafts.reasons
+    rows = zip(host.eroutes, treatments, drafts.selectors, places, strict=True)
     return [
         mapper.finish(
             eroute,
-            draft
-            if position not in exceptions.selectors
-            else (with_code(draft[0], "ET307", Kind.NOTED), *draft[1:]),
+            (treatment, selectors, reasons.get(position, "")),
             first + POLICIES_PER_PLACE * place,
-            refused=position in precedence.refused,
+            refused=position in refused,
         )
-        for position, (eroute, draft, place) in enumerate(
-            zip(host.eroutes, drafts, places, strict=True)
-        )
+        for position, (eroute, treatment, selectors, place) in enumerate(rows)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..net import format_address
 from .model import TEMPLATE_PROTOCOLS, Algorithm, Limits, State
-from .text import LIMITS, PREFIX_TEXTS, selector_rest
+from .text import LIMITS, SELECTOR_TEXTS, selector_rest
 
 HIDDEN = "KEY-NOT-SHOWN"
 """What stands for a key that was not asked for."""
@@ -43,7 +43,7 @@ def state_arguments(state: State, *, keys: bool = False) -> str:
     if state.selector is not None:
         source, destination, protocol, sport, dport = state.selector
         words.append(
-            f"sel src {PREFIX_TEXTS[source]} dst {PREFIX_TEXTS[destination]}"
+            f"sel src {SELECTOR_TEXTS[source]} dst {SELECTOR_TEXTS[destination]}"
             + selector_rest(protocol, sport, dport, None, 0, "", True)
         )
     if state.authentication is not None:

@@ -73,8 +73,8 @@ _PRINTED_NAMES: Final = {
 _CACHED: Final = 1 << 18
 
 
-class _PrefixTexts(dict[Prefix, str]):
-    """Texts of prefixes; a hit costs one look into a dict and no call of a Python function."""
+class _SelectorTexts(dict[Prefix, str]):
+    """Texts of prefixes that a policy can have; a hit calls no Python function."""
 
     def __missing__(self, prefix: Prefix) -> str:
         text = format_prefix(prefix)
@@ -105,7 +105,7 @@ class _TemplateTexts(dict[tuple[Template, ...], str]):
         return text
 
 
-PREFIX_TEXTS: Final = _PrefixTexts()
+SELECTOR_TEXTS: Final = _SelectorTexts()
 """Prefixes as `ip` takes them; ``ValueError`` for a mask with holes."""
 _template_texts: Final = _TemplateTexts()
 _DIRECTION_TEXTS: Final = {name: f" dir {name}" for name in ("out", "in", "fwd")}
@@ -155,7 +155,7 @@ def policy_arguments(policy: Policy, device: str = "", *, numeric: bool = False)
     if verdict is None:
         raise ValueError(f"{action!r} is not an action")
     return (
-        f"src {PREFIX_TEXTS[source]} dst {PREFIX_TEXTS[destination]}{rest}{verdict}"
+        f"src {SELECTOR_TEXTS[source]} dst {SELECTOR_TEXTS[destination]}{rest}{verdict}"
         f" priority {priority}{_template_texts[templates]}"
     )
 
@@ -175,7 +175,7 @@ def key_arguments(policy: Policy, device: str = "", *, numeric: bool = False) ->
         raise ValueError(f"ip xfrm policy delete cannot name the mark 0/{mask:#x}")
     rest = selector_rest(*selector[2:], policy.port_masks, policy.ifindex, device, numeric)
     return (
-        f"src {PREFIX_TEXTS[selector.source]} dst {PREFIX_TEXTS[selector.destination]}"
+        f"src {SELECTOR_TEXTS[selector.source]} dst {SELECTOR_TEXTS[selector.destination]}"
         f"{rest}{_direction(policy.direction)}"
         f"{_key_rest(policy.mark, policy.if_id, policy.ptype)}"
     )
@@ -200,17 +200,14 @@ def template_arguments(template: Template) -> str:
     source = format_address(template.family, template.source)
     destination = format_address(template.family, template.destination)
     spi = f" spi {template.spi:#010x}" if template.spi else ""
-    return template_words(
-        source, destination, f"{name}{spi}", template.reqid, template.mode, template.optional
-    )
+    words = template_words(f"{name}{spi}", template.reqid, template.mode, template.optional)
+    return f"tmpl src {source} dst {destination} {words}"
 
 
-def template_words(
-    source: str, destination: str, protocol: str, reqid: int, mode: str, optional: bool
-) -> str:
-    """A template of parts already printed; ``protocol`` may have the SPI behind it."""
+def template_words(protocol: str, reqid: int, mode: str, optional: bool) -> str:
+    """What stands behind the addresses of a template; ``protocol`` may have the SPI behind it."""
     level = " level use" if optional else ""
-    return f"tmpl src {source} dst {destination} proto {protocol} reqid {reqid} mode {mode}{level}"
+    return f"proto {protocol} reqid {reqid} mode {mode}{level}"
 
 
 def _direction(direction: str) -> str:
