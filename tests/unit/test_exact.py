@@ -19,6 +19,7 @@ from eroute_translate.mapping.model import Kind, Options
 from eroute_translate.mapping.translation import translate
 from eroute_translate.net import Packet, parse_address
 from eroute_translate.xfrm.lookup import PolicyIndex
+from tests.translated import translated
 
 GATEWAY = parse_address("203.0.113.99")
 OPTIONS = Options(local=(GATEWAY,))
@@ -132,3 +133,20 @@ def test_the_widest_selector_is_wholly_the_row_s() -> None:
         )
         assert gateway.eroutes[0].selector.source.contains(inside.source)
         assert table.regions.possible(point_of(inside)) == {0}
+
+
+def test_host_bits_of_another_row_make_a_pair_doubtful() -> None:
+    """The descent ends at the third row, which does not match, and the masks are asked then."""
+    text = """\
+0          0.0.0.0/0          -> 10.0.0.0/8         => %drop
+0          10.128.0.0/9:25    -> 0.0.0.0/0:500      => %pass:6
+0          10.128.0.0/9       -> 10.0.0.0/0:25      => %trap
+"""
+    result = translated(text, local="192.0.2.1")
+    drop, passing, _ = result.outcomes
+    assert drop.priority < passing.priority
+    checks = prove(result, None).checks
+    assert not any(region.weaker for check in checks for region in check.regions)
+    # Without the host bits KLIPS takes the %pass for certain.
+    drop, passing, _ = translated(text.replace("10.0.0.0/0", "0.0.0.0/0")).outcomes
+    assert passing.priority < drop.priority

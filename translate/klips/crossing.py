@@ -77,7 +77,8 @@ class Crossings:
     whose host bits are cut off may be, and each of them can cross a third one.
 
     ``path_bits`` gives the bits that the descent to a key tests; ``mask_rank`` the place of each
-    mask in KLIPS's list, where the order of insertion is known.
+    mask in KLIPS's list, where the order of insertion is known.  ``rows`` have no host bits;
+    ``loose`` are the keys, with their host bits, of the rows that had some.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Crossings:
         path_bits: Callable[[int], int],
         mask_rank: Mapping[int, int] | None,
         order: Sequence[int],
+        loose: Mapping[int, int] | None = None,
     ) -> None:
         self.rows = rows
+        self.loose = loose or {}
         self.path_bits = path_bits
         self.mask_rank = mask_rank
         self.place = array("L", order)
@@ -158,7 +161,9 @@ class Crossings:
         cube = self._leaves.get(position)
         if cube is None:
             key, mask = self.rows[position]
-            cube = self._leaves[position] = (key, mask | self.path_bits(key))
+            key = self.loose.get(position, key)
+            mask |= self.path_bits(key)
+            cube = self._leaves[position] = (key & mask, mask)
         return cube
 
     def _judge(self, first: int, second: int) -> Crossing | None:

@@ -180,15 +180,33 @@ def _indexed(
 ) -> tuple[Crossings, list[int]]:
     """The rows of these selectors, and their order, strongest first, as the tree prefers them."""
     rows = _rows(family, selectors)
+    loose = _host_bits(family, selectors, rows)
+    in_tree = rows
+    if loose:  # bits that no mask tells make the tree deeper, also on the way to other keys
+        in_tree = [Row(loose.get(n, row.key), row.mask) for n, row in enumerate(rows)]
+    paths = _LazyPaths(family, in_tree)
     if not insertion_known:
         order = strongest_first(rows, chains_known=chains_known)
-        return Crossings(rows, _LazyPaths(family, rows), None, order), order
+        return Crossings(rows, paths, None, order, loose), order
     table = RadixTable(family)
     for position, row in enumerate(rows):
         table.add(row, position)
     order = _reversed_keeping_chains(table.printed(), rows)
     rank = {mask: at for at, mask in enumerate(table.masks())}
-    return Crossings(rows, table.path_bits, rank, order), order
+    return Crossings(rows, paths if loose else table.path_bits, rank, order, loose), order
+
+
+def _host_bits(family: int, selectors: Sequence[Selector], rows: Sequence[Row]) -> dict[int, int]:
+    """The keys in the tree of those rows that have bits outside of their masks."""
+    return {
+        place: key
+        for place, (((_, near, near_mask), (_, far, far_mask), *_), row) in enumerate(
+            zip(selectors, rows, strict=True)
+        )
+        if (near & ~near_mask or far & ~far_mask)
+        and not (family == 6 and is_kernel_hold(selectors[place]))
+        and (key := row_of(selectors[place])[0]) != row.key
+    }
 
 
 def _rows(family: int, selectors: Sequence[Selector]) -> list[Row]:
