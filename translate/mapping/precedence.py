@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -61,7 +62,8 @@ class Dispute(NamedTuple):
     packet: int
 
 
-class Crossed(NamedTuple):
+@dataclass(slots=True)
+class Crossed:
     """What the keys of the eroutes of one family tell by themselves, whatever becomes of each.
 
     ``members`` are their positions in the table; ``order`` is that in which the tree prefers them
@@ -69,25 +71,39 @@ class Crossed(NamedTuple):
     are more pairs.
     """
 
-    members: list[int]
+    members: Sequence[int]
     order: list[int]
-    crossings: Crossings
     pairs: list[Crossing]
     cut: bool
+    _build: Callable[[], Crossings]
+    _crossings: Crossings | None
+
+    @property
+    def crossings(self) -> Crossings:
+        """Finds the eroutes that meet a given one.
+
+        Of a large table where nothing crosses it is not kept: of a million rows it takes 130 MiB.
+        """
+        if self._crossings is None:
+            self._crossings = self._build()
+        return self._crossings
+
+
+_SMALL: Final = 1 << 17
+"""Rows of a table whose :attr:`Crossed.crossings` are kept though nothing crosses."""
 
 
 class Precedence(NamedTuple):
     """The result: positions, strongest first; disputes; positions that must be refused.
 
-    ``index`` finds the eroutes of a family that meet a given one.
+    ``crossed`` are the eroutes of each family.
     """
 
     order: list[int]
     disputes: list[Dispute]
     refused: set[int]
     findings: list[Diagnostic]
-    indexes: dict[int, Crossings]
-    members: dict[int, list[int]]
+    crossed: Mapping[int, Crossed]
 
 
 def crossed_in(
@@ -99,44 +115,66 @@ def crossed_in(
     """
     crossed = {}
     for family in (6, 4):
-        members = [i for i, e in enumerate(eroutes) if e[0][0][0] == family]
+        members: Sequence[int] = [i for i, e in enumerate(eroutes) if e[0][0][0] == family]
         if members:
-            rows = _rows(family, [eroutes[position][0] for position in members])
-            crossed[family] = _crossed(
-                family, members, rows, limit, in_kernel_order or insertion_known, insertion_known
-            )
+            if len(members) == len(eroutes):
+                members = range(len(eroutes))
+            mine = _Members(family, eroutes, members)
+            build = mine.by_insertion if insertion_known else partial(mine.by_key, in_kernel_order)
+            crossed[family] = _crossed(members, build, limit)
     return crossed
 
 
-def _crossed(
-    family: int,
-    members: list[int],
-    rows: list[Row],
-    limit: int,
-    chains_known: bool,
-    insertion_known: bool,
-) -> Crossed:
-    rank: dict[int, int] | None = None
-    path_bits: Callable[[int], int]
-    if insertion_known:
-        table = RadixTable(family)
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The eroutes of one family, before anything is known of their order."""
+
+    family: int
+    eroutes: Sequence[Eroute]
+    positions: Sequence[int]
+
+    def by_key(self, chains_known: bool) -> Crossings:
+        """As a dump tells it: the order of insertion is not known."""
+        rows = self._rows()
+        order = strongest_first(rows, chains_known=chains_known)
+        return Crossings(rows, _LazyPaths(self.family, rows), None, order)
+
+    def by_insertion(self) -> Crossings:
+        """As KLIPS had it, added one after the other."""
+        rows = self._rows()
+        table = RadixTable(self.family)
         for position, row in enumerate(rows):
             table.add(row, position)
         order = _reversed_keeping_chains(table.printed(), rows)
         rank = {mask: at for at, mask in enumerate(table.masks())}
-        path_bits = table.path_bits
-    else:
-        order = strongest_first(rows, chains_known=chains_known)
-        path_bits = _LazyPaths(family, rows)
-    index = Crossings(rows, path_bits, rank, order)
+        return Crossings(rows, table.path_bits, rank, order)
+
+    def _rows(self) -> list[Row]:
+        """Keys, without host bits, and masks, each mask only once in memory."""
+        rows = []
+        masks: dict[int, int] = {}
+        for position in self.positions:
+            selector = self.eroutes[position][0]
+            if self.family == 6 and is_kernel_hold(selector):
+                selector = host_pair(selector)  # as it is carried
+            key, mask = row_of(selector)
+            rows.append(tuple.__new__(Row, (key & mask, masks.setdefault(mask, mask))))
+        return rows
+
+
+def _crossed(members: Sequence[int], build: Callable[[], Crossings], limit: int) -> Crossed:
+    crossings = build()
+    order = crossings.order
+    if _nested_masks(crossings):
+        kept = crossings if len(members) <= _SMALL else None
+        return Crossed(members, order, [], False, build, kept)
     pairs: list[Crossing] = []
     cut = False
-    if not _nested_masks(index):
-        try:
-            pairs.extend(index.find(limit))
-        except TooManyCrossings:
-            cut = True
-    return Crossed(members, order, index, pairs, cut)
+    try:
+        pairs.extend(crossings.find(limit))
+    except TooManyCrossings:
+        cut = True
+    return Crossed(members, order, pairs, cut, build, crossings)
 
 
 def decide(
@@ -148,7 +186,7 @@ def decide(
     exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> Precedence:
     """Order the eroutes.  Pairs that ``exceptions`` settle stand as they ask for."""
-    result = Precedence([], [], set(), [], {}, {})
+    result = Precedence([], [], set(), [], crossed)
     for family, part in crossed.items():
         _family(family, part, eroutes, treatments, options, exceptions, result)
     return result
@@ -163,10 +201,8 @@ def _family(
     exceptions: Exceptions,
     result: Precedence,
 ) -> None:
-    members, order, index, found, cut = crossed
-    result.indexes[family] = index
-    result.members[family] = members
-    if cut:
+    members, order, found = crossed.members, crossed.order, crossed.pairs
+    if crossed.cut:
         result.findings.append(
             Diagnostic(
                 "ET305",
@@ -185,24 +221,12 @@ def _family(
     ]
     found = [c for c, pair in zip(found, pairs, strict=True) if pair not in exceptions.settled]
     if swaps:
-        order = _reorder(order, index, swaps)
+        order = _reorder(order, crossed.crossings, swaps)
     places = {position: at for at, position in enumerate(order)} if found else {}
     for crossing in found:
         _settle(crossing, places, members, eroutes, treatments, family, exceptions, result)
-    result.order.extend(members[position] for position in order)
-
-
-def _rows(family: int, selectors: Sequence[Selector]) -> list[Row]:
-    """Keys, without host bits, and masks, each mask only once in memory."""
-    rows = []
-    masks: dict[int, int] = {}
-    for selector in selectors:
-        if family == 6 and is_kernel_hold(selector):
-            key, mask = row_of(host_pair(selector))  # as it is carried
-        else:
-            key, mask = row_of(selector)
-        rows.append(tuple.__new__(Row, (key & mask, masks.setdefault(mask, mask))))
-    return rows
+    alone = len(members) == len(eroutes)
+    result.order.extend(order if alone else [members[position] for position in order])
 
 
 class _LazyPaths:

@@ -276,7 +276,9 @@ def _outcomes(
     first: int,
 ) -> list[Outcome]:
     """The outcome of each eroute, from a priority on."""
-    treatments = list(drafts.treatments)
+    treatments = drafts.treatments
+    if exceptions.selectors:
+        treatments = list(treatments)
     for position in exceptions.selectors:
         treatments[position] = _add(treatments[position], "ET307", Kind.NOTED)
     places = array("Q", bytes(8 * len(treatments)))
@@ -583,9 +585,9 @@ def _doubtful_passes(
         if treatments[position].weight == Weight.PASS:
             continue
         family = eroute.selector.family
-        members = precedence.members[family]
-        for other in precedence.indexes[family].touching((key & mask, mask)):
-            stronger = members[other]
+        crossed = precedence.crossed[family]
+        for other in crossed.crossings.touching((key & mask, mask)):
+            stronger = crossed.members[other]
             if treatments[stronger].weight == Weight.PASS and place[stronger] < place[position]:
                 refused.add(stronger)
     return refused
@@ -619,11 +621,10 @@ def _firewall(
     shields: set[int] = set()
     for position in rejecting:
         family = outcomes[position].eroute.selector.family
-        members = precedence.members[family]
-        index = precedence.indexes[family]
+        crossed = precedence.crossed[family]
         row = row_of(outcomes[position].eroute.selector)
-        for other in index.touching((row[0] & row[1], row[1])):
-            stronger = members[other]
+        for other in crossed.crossings.touching((row[0] & row[1], row[1])):
+            stronger = crossed.members[other]
             if (
                 stronger not in rejecting
                 and outcomes[stronger].priority < outcomes[position].priority
