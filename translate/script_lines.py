@@ -67,7 +67,7 @@ def outcome_lines(
         if direction:
             policies = tuple([policy for policy in policies if policy.direction == direction])
         return policy_lines(policies, command, numeric=numeric)
-    out = inward = ""
+    out = inward = f" priority {priority}"
     if steps:
         local, remote = QUAD_TEXTS[treatment[8]], QUAD_TEXTS[eroute[1][0][3]]
         for protocol, mode, optional in steps:
@@ -79,13 +79,13 @@ def outcome_lines(
             inward = f"{inward} tmpl src {there} dst {here} {words}"
     near, far = PREFIX_TEXTS[selectors[0][0]], PREFIX_TEXTS[selectors[0][1]]
     verdict = " action block" if treatment[2] == BLOCK else ""
-    lines = {OUT: f"{command} src {near} dst {far} dir out{verdict} priority {priority}{out}\n"}
-    if treatment[4]:
-        head, tail = f"{command} src {far} dst {near} dir", f"priority {priority}{inward}\n"
-        lines[IN] = f"{head} in {tail}"
-        if treatment[5]:
-            lines[FWD] = f"{head} fwd {tail}"
-    return lines.get(direction, "") if direction else "".join(lines.values())
+    out = f"{command} src {near} dst {far} dir out{verdict}{out}\n"
+    mirrored = f"{command} src {far} dst {near} dir "
+    into = f"{mirrored}in{inward}\n" if treatment[4] else ""
+    forward = f"{mirrored}fwd{inward}\n" if treatment[4] and treatment[5] else ""
+    if direction:
+        return {OUT: out, IN: into, FWD: forward}[direction]
+    return f"{out}{into}{forward}"
 
 
 def _is_plain(selector: Selector) -> bool:

@@ -86,13 +86,14 @@ class Crossings:
         rows: Sequence[Row],
         path_bits: Callable[[int], int],
         mask_rank: Mapping[int, int] | None,
-        order: Sequence[int],
+        order: list[int],
         loose: Mapping[int, int] | None = None,
     ) -> None:
         self.rows = rows
         self.loose = loose or {}
         self.path_bits = path_bits
         self.mask_rank = mask_rank
+        self.order = order
         self.place = array("L", order)
         for place, position in enumerate(order):
             self.place[position] = place

@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from ..klips.crossing import Crossings
 from ..klips.lookup import row_of
 from ..net import Selector
 from .exemptions import everywhere_to, intersection, uncovered_shields
 from .model import BLOCK, FWD, Options, Outcome, Shield
+from .precedence import Crossed
 
 
 def close(
     outcomes: list[Outcome],
     before: list[Outcome],
-    indexes: Mapping[int, Crossings],
-    members: Mapping[int, Sequence[int]],
+    crossed: Mapping[int, Crossed],
     options: Options,
 ) -> None:
     """Block it before each eroute, and each exception (``before``), that lets it be forwarded."""
@@ -43,7 +42,7 @@ def close(
             treatment = outcome.treatment
             if not treatment.forwarded or not treatment.inbound or treatment.asks_inbound:
                 continue
-            weaker = _weaker(outcome, outcomes, blocked, indexes, members)
+            weaker = _weaker(outcome, outcomes, blocked, crossed)
             pieces = dict.fromkeys(
                 piece
                 for flow in chain(weaker, behind)
@@ -63,15 +62,14 @@ def _weaker(
     outcome: Outcome,
     outcomes: Sequence[Outcome],
     blocked: Mapping[int, Sequence[Selector]],
-    indexes: Mapping[int, Crossings],
-    members: Mapping[int, Sequence[int]],
+    crossed: Mapping[int, Crossed],
 ) -> Iterator[Selector]:
     """The flows that eroutes behind this one block, as far as they may meet what it forwards."""
     for selector in outcome.selectors:
         family = selector.family
         key, mask = row_of(selector.mirrored())
-        for other in indexes[family].touching((key & mask, mask)):
-            position = members[family][other]
+        for other in crossed[family].crossings.touching((key & mask, mask)):
+            position = crossed[family].members[other]
             if position in blocked and outcome.priority < outcomes[position].priority:
                 yield from blocked[position]
 

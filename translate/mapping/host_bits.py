@@ -67,9 +67,9 @@ def doubtful_passes(
         if treatments[position].weight == Weight.PASS:
             continue
         family = eroute.selector.family
-        members = precedence.members[family]
-        for other in precedence.indexes[family].touching((key & mask, mask)):
-            stronger = members[other]
+        crossed = precedence.crossed[family]
+        for other in crossed.crossings.touching((key & mask, mask)):
+            stronger = crossed.members[other]
             if treatments[stronger].weight == Weight.PASS and place[stronger] < place[position]:
                 refused.add(stronger)
     return refused

@@ -9,8 +9,9 @@ finding names both with a packet.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -61,7 +62,8 @@ class Dispute(NamedTuple):
     packet: int
 
 
-class Crossed(NamedTuple):
+@dataclass(slots=True)
+class Crossed:
     """What the keys of the eroutes of one family tell by themselves, whatever becomes of each.
 
     ``members`` are their positions in the table; ``order`` is that in which the tree prefers them
@@ -69,25 +71,39 @@ class Crossed(NamedTuple):
     are more pairs.
     """
 
-    members: list[int]
+    members: Sequence[int]
     order: list[int]
-    crossings: Crossings
     pairs: list[Crossing]
     cut: bool
+    _build: Callable[[], Crossings]
+    _crossings: Crossings | None
+
+    @property
+    def crossings(self) -> Crossings:
+        """Finds the eroutes that meet a given one.
+
+        Of a large table where nothing crosses it is not kept: of a million rows it takes 130 MiB.
+        """
+        if self._crossings is None:
+            self._crossings = self._build()
+        return self._crossings
+
+
+_SMALL: Final = 1 << 17
+"""Rows of a table whose :attr:`Crossed.crossings` are kept though nothing crosses."""
 
 
 class Precedence(NamedTuple):
     """The result: positions, strongest first; disputes; positions that must be refused.
 
-    ``index`` finds the eroutes of a family that meet a given one.
+    ``crossed`` are the eroutes of each family.
     """
 
     order: list[int]
     disputes: list[Dispute]
     refused: set[int]
     findings: list[Diagnostic]
-    indexes: dict[int, Crossings]
-    members: dict[int, list[int]]
+    crossed: Mapping[int, Crossed]
 
 
 def crossed_in(
@@ -99,27 +115,84 @@ def crossed_in(
     """
     crossed = {}
     for family in (6, 4):
-        members = [i for i, e in enumerate(eroutes) if e[0][0][0] == family]
+        members: Sequence[int] = [i for i, e in enumerate(eroutes) if e[0][0][0] == family]
         if members:
-            index, order = _indexed(
-                family,
-                [eroutes[position][0] for position in members],
-                in_kernel_order or insertion_known,
-                insertion_known,
-            )
-            crossed[family] = _crossed(members, order, index, limit)
+            if len(members) == len(eroutes):
+                members = range(len(eroutes))
+            mine = _Members(family, eroutes, members)
+            build = mine.by_insertion if insertion_known else partial(mine.by_key, in_kernel_order)
+            crossed[family] = _crossed(members, build, limit)
     return crossed
 
 
-def _crossed(members: list[int], order: list[int], index: Crossings, limit: int) -> Crossed:
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The eroutes of one family, before anything is known of their order."""
+
+    family: int
+    eroutes: Sequence[Eroute]
+    positions: Sequence[int]
+
+    def by_key(self, chains_known: bool) -> Crossings:
+        """As a dump tells it: the order of insertion is not known."""
+        rows = self._rows()
+        loose = self._host_bits(rows)
+        order = strongest_first(rows, chains_known=chains_known)
+        return Crossings(rows, _LazyPaths(self.family, rows, loose), None, order, loose)
+
+    def by_insertion(self) -> Crossings:
+        """As KLIPS had it, added one after the other."""
+        rows = self._rows()
+        loose = self._host_bits(rows)
+        table = RadixTable(self.family)
+        for position, row in enumerate(rows):
+            table.add(row, position)
+        order = _reversed_keeping_chains(table.printed(), rows)
+        rank = {mask: at for at, mask in enumerate(table.masks())}
+        paths = _LazyPaths(self.family, rows, loose) if loose else table.path_bits
+        return Crossings(rows, paths, rank, order, loose)
+
+    def _host_bits(self, rows: Sequence[Row]) -> dict[int, int]:
+        """The keys in the tree of those rows that have bits outside of their masks."""
+        loose = {}
+        for place, position in enumerate(self.positions):
+            selector = self.eroutes[position][0]
+            (_, near, near_mask), (_, far, far_mask) = selector[0], selector[1]
+            if not (near & ~near_mask or far & ~far_mask):
+                continue
+            if self.family == 6 and is_kernel_hold(selector):
+                continue
+            key = row_of(selector)[0]
+            if key != rows[place].key:
+                loose[place] = key
+        return loose
+
+    def _rows(self) -> list[Row]:
+        """Keys, without host bits, and masks, each mask only once in memory."""
+        rows = []
+        masks: dict[int, int] = {}
+        for position in self.positions:
+            selector = self.eroutes[position][0]
+            if self.family == 6 and is_kernel_hold(selector):
+                selector = host_pair(selector)  # as it is carried
+            key, mask = row_of(selector)
+            rows.append(tuple.__new__(Row, (key & mask, masks.setdefault(mask, mask))))
+        return rows
+
+
+def _crossed(members: Sequence[int], build: Callable[[], Crossings], limit: int) -> Crossed:
+    crossings = build()
+    order = crossings.order
+    if _nested_masks(crossings):
+        kept = crossings if len(members) <= _SMALL else None
+        return Crossed(members, order, [], False, build, kept)
     pairs: list[Crossing] = []
     cut = False
-    if not _nested_masks(index):
-        try:
-            pairs.extend(index.find(limit))
-        except TooManyCrossings:
-            cut = True
-    return Crossed(members, order, index, pairs, cut)
+    try:
+        pairs.extend(crossings.find(limit))
+    except TooManyCrossings:
+        cut = True
+    return Crossed(members, order, pairs, cut, build, crossings)
 
 
 def decide(
@@ -131,7 +204,7 @@ def decide(
     exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> Precedence:
     """Order the eroutes.  Pairs that ``exceptions`` settle stand as they ask for."""
-    result = Precedence([], [], set(), [], {}, {})
+    result = Precedence([], [], set(), [], crossed)
     for family, part in crossed.items():
         _family(family, part, eroutes, treatments, options, exceptions, result)
     return result
@@ -146,10 +219,8 @@ def _family(
     exceptions: Exceptions,
     result: Precedence,
 ) -> None:
-    members, order, index, found, cut = crossed
-    result.indexes[family] = index
-    result.members[family] = members
-    if cut:
+    members, order, found = crossed.members, crossed.order, crossed.pairs
+    if crossed.cut:
         result.findings.append(
             Diagnostic(
                 "ET305",
@@ -168,71 +239,33 @@ def _family(
     ]
     found = [c for c, pair in zip(found, pairs, strict=True) if pair not in exceptions.settled]
     if swaps:
-        order = _reorder(order, index, swaps)
+        order = _reorder(order, crossed.crossings, swaps)
     places = {position: at for at, position in enumerate(order)} if found else {}
     for crossing in found:
         _settle(crossing, places, members, eroutes, treatments, family, exceptions, result)
-    result.order.extend(members[position] for position in order)
-
-
-def _indexed(
-    family: int, selectors: Sequence[Selector], chains_known: bool, insertion_known: bool
-) -> tuple[Crossings, list[int]]:
-    """The rows of these selectors, and their order, strongest first, as the tree prefers them."""
-    rows = _rows(family, selectors)
-    loose = _host_bits(family, selectors, rows)
-    in_tree = rows
-    if loose:  # bits that no mask tells make the tree deeper, also on the way to other keys
-        in_tree = [Row(loose.get(n, row.key), row.mask) for n, row in enumerate(rows)]
-    paths = _LazyPaths(family, in_tree)
-    if not insertion_known:
-        order = strongest_first(rows, chains_known=chains_known)
-        return Crossings(rows, paths, None, order, loose), order
-    table = RadixTable(family)
-    for position, row in enumerate(rows):
-        table.add(row, position)
-    order = _reversed_keeping_chains(table.printed(), rows)
-    rank = {mask: at for at, mask in enumerate(table.masks())}
-    return Crossings(rows, paths if loose else table.path_bits, rank, order, loose), order
-
-
-def _host_bits(family: int, selectors: Sequence[Selector], rows: Sequence[Row]) -> dict[int, int]:
-    """The keys in the tree of those rows that have bits outside of their masks."""
-    return {
-        place: key
-        for place, (((_, near, near_mask), (_, far, far_mask), *_), row) in enumerate(
-            zip(selectors, rows, strict=True)
-        )
-        if (near & ~near_mask or far & ~far_mask)
-        and not (family == 6 and is_kernel_hold(selectors[place]))
-        and (key := row_of(selectors[place])[0]) != row.key
-    }
-
-
-def _rows(family: int, selectors: Sequence[Selector]) -> list[Row]:
-    """Keys, without host bits, and masks, each mask only once in memory."""
-    rows = []
-    masks: dict[int, int] = {}
-    for selector in selectors:
-        if family == 6 and is_kernel_hold(selector):
-            key, mask = row_of(host_pair(selector))  # as it is carried
-        else:
-            key, mask = row_of(selector)
-        rows.append(tuple.__new__(Row, (key & mask, masks.setdefault(mask, mask))))
-    return rows
+    alone = len(members) == len(eroutes)
+    result.order.extend(order if alone else [members[position] for position in order])
 
 
 class _LazyPaths:
-    """The bits that the descent to a key tests; the tree is built when somebody asks."""
+    """The bits that the descent to a key tests; the tree is built when somebody asks.
 
-    def __init__(self, family: int, rows: Sequence[Row]) -> None:
+    ``loose`` are the keys of rows with host bits: those make the tree deeper, also on the way to
+    other keys.
+    """
+
+    def __init__(self, family: int, rows: Sequence[Row], loose: Mapping[int, int]) -> None:
         self._family = family
         self._rows = rows
+        self._loose = loose
         self._table: RadixTable | None = None
 
     def __call__(self, key: int) -> int:
         if self._table is None:
-            rows = [(row, position) for position, row in enumerate(self._rows)]
+            rows = [
+                (Row(self._loose.get(place, row.key), row.mask) if self._loose else row, place)
+                for place, row in enumerate(self._rows)
+            ]
             self._table = RadixTable.from_dump(self._family, rows)
         return self._table.path_bits(key)
 

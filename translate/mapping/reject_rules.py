@@ -40,11 +40,10 @@ def firewall_rules(
     shields: set[int] = set()
     for position in rejecting:
         family = outcomes[position].eroute.selector.family
-        members = precedence.members[family]
-        index = precedence.indexes[family]
+        crossed = precedence.crossed[family]
         row = row_of(outcomes[position].eroute.selector)
-        for other in index.touching((row[0] & row[1], row[1])):
-            stronger = members[other]
+        for other in crossed.crossings.touching((row[0] & row[1], row[1])):
+            stronger = crossed.members[other]
             if (
                 stronger not in rejecting
                 and outcomes[stronger].priority < outcomes[position].priority

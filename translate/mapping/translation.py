@@ -158,7 +158,7 @@ def translate(
     first += POLICIES_PER_PLACE * len(before)
     outcomes = _outcomes(mapper, host, drafts, precedence, exceptions, first)
     _narrow(outcomes, precedence.disputes)
-    forwarded.close(outcomes, before, precedence.indexes, precedence.members, options)
+    forwarded.close(outcomes, before, precedence.crossed, options)
     numbers = range(len(outcomes), len(outcomes) + len(before))
     carried = without_collisions([*outcomes, *before], [*numbers, *precedence.order], taken)
     outcomes, before = carried[: len(outcomes)], carried[len(outcomes) :]
@@ -247,7 +247,9 @@ def _outcomes(
     first: int,
 ) -> list[Outcome]:
     """The outcome of each eroute, from a priority on."""
-    treatments = list(drafts.treatments)
+    treatments = drafts.treatments
+    if exceptions.selectors:
+        treatments = list(treatments)
     for position in exceptions.selectors:
         treatments[position] = with_code(treatments[position], "ET307", Kind.NOTED)
     places = array("Q", bytes(8 * len(treatments)))
