@@ -87,11 +87,13 @@ def all_steps(**changes: Any) -> Callable[[], Break]:
     return steps(lambda old: [step._replace(**changes) for step in old])
 
 
+def printed(change: Callable[[], Break]) -> Callable[[], Break]:
+    """A change that the lines show too which are else printed from parts, past the policies."""
+    return both(change, instead(script_lines, "_is_plain", lambda _selector: False))
+
+
 def _outcome(name: str, value: property) -> Callable[[], Break]:
-    """Another property of outcomes; the lines that are printed without their policies have none."""
-    return both(
-        instead(Outcome, name, value), instead(script_lines, "_is_plain", lambda _selector: False)
-    )
+    return printed(instead(Outcome, name, value))
 
 
 def policies(

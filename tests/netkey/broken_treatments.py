@@ -43,6 +43,7 @@ from .breaks import (
     let_through,
     options_with,
     policies,
+    printed,
     protection,
     shunt,
     steps,
@@ -124,7 +125,7 @@ TUNNELS: Final = (
     Mutant(
         "policies for what comes in not mirrored",
         ("tunnel",),
-        instead(Selector, "mirrored", lambda self: self),
+        printed(instead(Selector, "mirrored", lambda self: self)),
     ),
     Mutant("every template optional", ("tunnel",), all_steps(optional=True)),
     Mutant("IPCOMP required of what comes in", ("tunnel",), all_steps(optional=False)),
