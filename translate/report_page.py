@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,9 @@ from .codes import TITLES
 from .diagnostics import Diagnostic, Severity, visible
 from .klips.eroute import format_eroute
 from .mapping.model import Kind, Options, Outcome
+from .net import format_address
 from .report import read_summary
+from .xfrm.model import TEMPLATE_PROTOCOLS
 from .xfrm.text import policy_arguments
 
 if TYPE_CHECKING:
@@ -74,9 +76,7 @@ def report(
     from .render import render_template
 
     translation = page.translation
-    directions: Counter[str] = Counter()
-    for policy in translation.policies():
-        directions[policy.direction] += 1
+    directions = Counter(policy.direction for policy in translation.policies())
     context = page.context() | {
         "policies": directions.total(),
         "directions": {name: directions[name] for name in ("out", "in", "fwd")},
@@ -189,20 +189,18 @@ def _to_decide(page: Page, proved: Proved, changes: Changes | None) -> Iterator[
 
 def _settings(options: Options) -> dict[str, str]:
     """The options of the mapping, as the command line names them, defaults too."""
-    from .net import format_address
 
-    def network_list(networks: Sequence[object]) -> str:
-        return " ".join(map(str, networks)) or "none"
+    def listed(values: Iterable[object]) -> str:
+        return " ".join(map(str, values)) or "none"
 
-    names = {50: "esp", 51: "ah", 108: "comp"}
     return {
-        "--local": network_list([format_address(*address) for address in options.local]),
+        "--local": listed(format_address(*address) for address in options.local),
         "--inbound": options.inbound,
-        "--assume": "+".join(names[number] for number in options.assume),
+        "--assume": "+".join(TEMPLATE_PROTOCOLS[number] for number in options.assume),
         "--template-by": options.template_by,
         "reject rule": "yes" if options.reject_rule else "no",
-        "--bypass": network_list(options.bypass),
-        "--routed": network_list(options.routed),
+        "--bypass": listed(options.bypass),
+        "--routed": listed(options.routed),
         "--scope": options.scope,
         "--priority-base": str(options.priority_base),
         "--reqid-base": str(options.reqid_base),

@@ -133,3 +133,11 @@ def test_the_report_tells_what_would_change(
     code, text = page()
     assert code == 15
     assert f"- taken by others on the namespace {netns}: 1 places of ours" in text
+    (journal,) = (tmp_path / "state").glob("*")
+    for path in journal.iterdir():
+        if path.is_file():
+            path.write_bytes(b"damaged" + path.read_bytes())
+    assert main(["report", "-q", *LOCAL, *target, table]) == 1
+    told = capsys.readouterr()
+    assert not told.out
+    assert told.err.startswith("eroute-translate report: ")

@@ -5,24 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..apply.firewall import Firewall, FirewallError
+from ..apply.firewall import Firewall
 from ..apply.journal import Phase
 from ..apply.kernel import ApplyError
 from ..apply.plan import plan_of_dump
 from ..apply.states import same_state
-from ..apply.stored import JournalError
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import commit, owned_after, owned_states_of, roll_back
-from ..apply.unit import UnitError
-from ..xfrm.errors import KernelError
 from ..xfrm.sieve import Sieve
 from ..xfrm.state_wire import name_of
 from ..xfrm.text import policy_arguments
-from . import EXIT_DONE, EXIT_FAILED, EXIT_LEFT, EXIT_NOTHING, EXIT_STALE, EXIT_USAGE
+from . import EXIT_DONE, EXIT_LEFT, EXIT_NOTHING, EXIT_STALE, EXIT_USAGE
 from .applying import apply_verb, plan_verb
 from .persist import restore_verb
 from .progress import Progress
-from .target import asked, journal_of, kernel_of, pending_of, pending_text
+from .target import FAILURES, asked, failed, journal_of, kernel_of, pending_of, pending_text
 
 
 def live(arguments: argparse.Namespace) -> int:
@@ -37,11 +34,8 @@ def live(arguments: argparse.Namespace) -> int:
     }
     try:
         return verbs[arguments.verb](arguments)
-    except (KernelError, JournalError, FirewallError, UnitError, ValueError) as error:
-        print(f"eroute-translate {arguments.verb}: {error}", file=sys.stderr)
-        if isinstance(error, KernelError) and error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
-        return EXIT_FAILED
+    except FAILURES as error:
+        return failed(arguments, error)
 
 
 def _confirm(arguments: argparse.Namespace) -> int:

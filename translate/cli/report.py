@@ -12,7 +12,6 @@ from ..equivalence.report import conclusion, lines
 from ..render import Page
 from ..report import read_summary, summary
 from ..report_page import Changes, Proved, report
-from ..xfrm.errors import KernelError
 from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_STALE
 from .mapping_options import mapping_options
 from .progress import Progress, busy
@@ -42,13 +41,13 @@ def report_verb(arguments: argparse.Namespace) -> int:
     if arguments.live or arguments.netns:
         from .applying import plan_of_target
         from .plan_text import plan_lines
+        from .target import FAILURES, failed
 
         try:
             with busy("comparing"):
                 plan = plan_of_target(arguments, translation)
-        except (KernelError, ValueError) as error:
-            print(f"eroute-translate report: {error}", file=sys.stderr)
-            return EXIT_FAILED
+        except FAILURES as error:
+            return failed(arguments, error)
         target = f"the namespace {arguments.netns}" if arguments.netns else "this host"
         changes = Changes(target, tuple(plan_lines(plan)), plan.conflicts)
     write_output(report(page, digests, proved, changes), arguments.output)

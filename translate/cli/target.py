@@ -5,9 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Final
 
+from ..apply.firewall import FirewallError
 from ..apply.journal import Journal, Phase, Record, life_of, target_folder
+from ..apply.stored import JournalError
+from ..apply.unit import UnitError
 from ..xfrm.bulk import Channel
+from ..xfrm.errors import KernelError
+from . import EXIT_FAILED
+
+FAILURES: Final = (KernelError, JournalError, FirewallError, UnitError, ValueError)
+"""What goes wrong with a kernel, a journal, the firewall table or the unit."""
+
+
+def failed(arguments: argparse.Namespace, error: Exception) -> int:
+    """Tell of one of :data:`FAILURES`; return the exit code."""
+    print(f"eroute-translate {arguments.verb}: {error}", file=sys.stderr)
+    if isinstance(error, KernelError) and error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def journal_of(arguments: argparse.Namespace) -> Journal:
