@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +18,9 @@ import pytest
 
 from eroute_translate.net import ALL_ONES, Prefix, Selector, parse_prefix
 from eroute_translate.xfrm.bulk import Channel
-from eroute_translate.xfrm.connection import enter_namespace, open_socket
+from eroute_translate.xfrm.connection import enter_namespace, inside, open_socket
 from eroute_translate.xfrm.decode import unmodelled
-from eroute_translate.xfrm.encode import encode_installs
+from eroute_translate.xfrm.encode import encode_installs, spare_index
 from eroute_translate.xfrm.errors import KernelError
 from eroute_translate.xfrm.model import Policy, Template
 from eroute_translate.xfrm.monitor import XfrmMonitor
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.kernel
+
+HERE = "/proc/thread-self/ns/net"
 
 TUNNEL = Template(50, "tunnel", 4, 0x01010101, 0x02020202, 7, 0x1000)
 TUNNEL6 = Template(51, "tunnel", 6, 0xFE80 << 112, (0xFE80 << 112) + 1, 0xFFFFFFFF)
@@ -148,6 +152,22 @@ def test_host_bits_can_be_put_back(channel: Channel) -> None:
     assert channel.dump() == []
 
 
+def test_indexes_are_ours_until_they_are_taken(netns: str) -> None:
+    """Each connection begins anew; the kernel makes up an index for whatever comes second."""
+    with Channel.open(netns) as first:
+        first.install(VARIED[:4])
+        (index,) = (p.index for p in first.dump() if p.priority == 1)
+        assert index == spare_index(1) | 1
+        first.install([VARIED[0]._replace(priority=9)])
+        assert {p.index for p in first.dump() if p.priority == 9} == {index}
+    with Channel.open(netns) as second:
+        second.install([Policy("out", flow("10.9.0.0/24"), 77)])
+        (other,) = (p.index for p in second.dump() if p.priority == 77)
+        assert other < 1 << 29
+        second.remove([Policy("out", flow("10.9.0.0/24"), 77, index=other)])
+        assert len(second.dump()) == 4
+
+
 def test_policies_of_sockets_can_be_told_apart(channel: Channel, netns: str) -> None:
     # setsockopt(IP_XFRM_POLICY = 17): xfrm_userpolicy_info of an allow, in.
     info = struct.pack("=40xH14x4Q32x32x8xBB6x", socket.AF_INET, *[(1 << 64) - 1] * 4, 0, 0)
@@ -191,6 +211,40 @@ def test_a_namespace_by_name_by_path_and_none(netns: str) -> None:
     with pytest.raises(KernelError, match="EINVAL"):
         open_socket("/dev/null")
     assert Path("/proc/thread-self/ns/net").readlink() == here
+
+
+def test_a_copy_of_the_process_finds_its_own_way_back(netns: str) -> None:
+    """Even if it has closed all that it was born with, as the watchdog does."""
+    with Channel.open(netns):
+        here = Path(HERE).readlink()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.closerange(3, 4096)
+            with Channel.open(netns) as opened:
+                opened.install(VARIED[:1])
+            os._exit(0 if Path(HERE).readlink() == here else 2)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with Channel.open(netns) as opened:
+        assert len(opened.dump()) == 1
+
+
+def test_a_thread_comes_back_to_where_it_was(netns: str) -> None:
+    """Not to where the process began."""
+    seen: list[Path] = []
+
+    def work() -> None:
+        seen.append(Path(HERE).readlink())
+        with suppress(ZeroDivisionError), inside("/proc/self/ns/net"):
+            seen.append(Path(HERE).readlink())
+            raise ZeroDivisionError
+        seen.append(Path(HERE).readlink())
+
+    _inside(netns, work)
+    first, away, last = seen
+    assert first == last != away == Path(HERE).readlink()
 
 
 def test_without_privilege(netns: str) -> None:

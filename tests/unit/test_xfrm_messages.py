@@ -20,7 +20,7 @@ from pyroute2.netlink.nlsocket import Marshal
 from eroute_translate.net import Selector, parse_prefix
 from eroute_translate.xfrm import link
 from eroute_translate.xfrm.bulk import Channel
-from eroute_translate.xfrm.encode import encode_installs
+from eroute_translate.xfrm.encode import encode_installs, spare_index
 from eroute_translate.xfrm.errors import KernelError, hint_for
 from eroute_translate.xfrm.family import constants as c
 from eroute_translate.xfrm.family import messages as m
@@ -456,16 +456,46 @@ def test_few_are_sent_while_others_are_still_encoded() -> None:
 def test_only_so_many_are_encoded_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "AHEAD", 1024)
     kernel = FakeKernel()
-    ready: list[int] = []
+    ahead = [0]
 
     def encode(part: Sequence[Policy], sequence: int) -> list[bytes]:
-        ready.append(sum(kernel.sizes))
+        ahead.append(sequence - 1 + len(part) - sum(kernel.sizes))
         return encode_installs(part, sequence)
 
     report = channel(kernel, block=500).run(policies(5000), encode, asked="add")
     assert report.complete
     assert sum(kernel.sizes) == 5000
-    assert all(1024 * lot - sent < 1024 for lot, sent in enumerate(ready))
+    assert max(ahead) < 1024 + 1024 + 500  # a lot is begun when less than AHEAD are waiting
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("first", [1, 1000, 123_456])
+def test_spare_indexes_fill_all_chains_alike(first: int, number: int) -> None:
+    """At every size that the table may have when they come."""
+    for chains in (1 << power for power in range(3, 15)):
+        filled = [0] * chains
+        for step in range(2 * chains):
+            index = spare_index(first) + 256 * step | number
+            filled[(index ^ index >> 8) & chains - 1] += 1
+        assert set(filled) == {2}
+
+
+def test_spare_indexes_stay_numbers_of_a_policy_of_that_direction() -> None:
+    last = spare_index(0xFFFFFFFF) + 256 * link.AHEAD
+    assert last < 1 << 32
+    assert last & 7 == 0
+    mixed = [
+        Policy(way, Selector(parse_prefix(f"10.0.0.{i}"), parse_prefix("10.9.0.0/16")), 1)
+        for i, way in enumerate(("in", "out", "fwd"))
+    ]
+    six = [
+        p._replace(selector=Selector(parse_prefix("fe80::1"), parse_prefix("::/0"))) for p in mixed
+    ]
+    sent = encode_installs([*mixed, *six, mixed[0]._replace(index=8)], 5, spread=True)
+    indexes = [struct.unpack_from("=I", message, 16 + 156)[0] for message in sent]
+    assert indexes == [spare_index(5) + 256 * i | i % 3 for i in range(6)] + [8]
+    plain = encode_installs([*mixed, *six], 5)
+    assert {struct.unpack_from("=I", message, 16 + 156)[0] for message in plain} == {0}
 
 
 class DumpingKernel(FakeKernel):

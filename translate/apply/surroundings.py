@@ -8,13 +8,12 @@ daemon that is asked for associations and keeps policies of its own.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ..xfrm.connection import enter_namespace
+from ..xfrm.connection import inside
 from ..xfrm.errors import KernelError
 
 _NETLINK_XFRM: Final = "6"
@@ -55,32 +54,15 @@ class Surroundings:
 
 def look_around(netns: str | None, sockets: int) -> Surroundings:
     """Read it all; ``sockets`` counts the policies of sockets.  Raises :class:`KernelError`."""
-    found: list[Surroundings | BaseException] = []
     defaults = _defaults(netns or "")
-
-    def enter() -> None:
-        # A thread has a namespace of its own; /proc shows that of who reads it.
-        try:
-            if netns:
-                enter_namespace(netns)
-            found.append(
-                Surroundings(
-                    defaults,
-                    _interfaces("disable_xfrm"),
-                    _interfaces("disable_policy"),
-                    sockets,
-                    tuple(_listeners()),
-                )
-            )
-        except BaseException as error:  # noqa: BLE001 - raised again by the caller
-            found.append(error)
-
-    thread = threading.Thread(target=enter, name="surroundings")
-    thread.start()
-    thread.join()
-    if isinstance(found[0], BaseException):
-        raise found[0]
-    return found[0]
+    with inside(netns or ""):  # /proc shows the namespace of who reads it
+        return Surroundings(
+            defaults,
+            _interfaces("disable_xfrm"),
+            _interfaces("disable_policy"),
+            sockets,
+            tuple(_listeners()),
+        )
 
 
 def _defaults(netns: str) -> dict[str, str]:

@@ -45,7 +45,9 @@ class Channel(Link):
         """
 
         def encode(part: Sequence[Policy], sequence: int) -> list[bytes]:
-            return encode_installs(part, sequence, replace=replace, seconds=seconds, exact=exact)
+            return encode_installs(
+                part, sequence, replace=replace, seconds=seconds, exact=exact, spread=True
+            )
 
         verb = "install" if replace else "add"
         _require(verb, policies, self.run(policies, encode, asked=verb))

@@ -113,18 +113,21 @@ def encode_installs(
     replace: bool = True,
     seconds: int = 0,
     exact: bool = False,
+    spread: bool = False,
 ) -> list[bytes]:
     """Make a message for each policy, numbered from ``sequence`` on.
 
     ``replace`` makes UPDPOLICY (create or replace), else NEWPOLICY (create; EEXIST if there).
     With ``seconds`` the kernel removes the policy after that time.  Bits outside the masks of
     addresses and ports are cleared; ``exact`` keeps them, to put back what somebody else had
-    there.  Raises ``ValueError`` for what XFRM cannot hold.
+    there.  With ``spread`` a policy without an index is given a :func:`spare_index`.  Raises
+    ``ValueError`` for what XFRM cannot hold.
     """
     kind = UPDPOLICY if replace else NEWPOLICY
     life = _LIFETIME.pack(NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT, seconds)
     pack, blobs, htonl, lengths = _PLAIN4.pack, _template_blobs, socket.htonl, LENGTH_OF_MASK[4]
     numbers, actions = _NUMBERS, _ACTIONS
+    spare = spare_index(sequence)
     messages: list[bytes] = []
     append = messages.append
     policy: Policy | None = None
@@ -151,7 +154,7 @@ def encode_installs(
                 and not (sport or dport or mask or if_id or port_masks or ifindex or user or octets)
                 and ptype == "main"
             ):
-                blob = blobs[templates]
+                blob, number = blobs[templates], numbers[direction]
                 append(
                     pack(
                         184 + len(blob),
@@ -166,18 +169,33 @@ def encode_installs(
                         protocol,
                         life,
                         priority,
-                        index,
-                        numbers[direction],
+                        index or (spread and spare | number),
+                        number,
                         actions[action],
                     )
                     + blob
                 )
             else:
+                if spread and not index:
+                    policy = policy._replace(index=spare | numbers[direction])
                 append(_install(policy, kind, sequence, life, exact=exact))
             sequence += 1
+            spare += 256
     except (KeyError, struct.error, OverflowError) as error:
         raise ValueError(f"{_named(policy)}: XFRM cannot hold it: {error}") from error
     return messages
+
+
+def spare_index(sequence: int) -> int:
+    """An index, but for the direction in its lowest three bits, that is likely free; 256 on too.
+
+    For each policy that it is given the kernel looks through one chain of its table of indexes
+    (net/xfrm/xfrm_policy.c:xfrm_gen_index), which is addressed by ``index ^ index >> 8``.  Those
+    that it makes up, by steps of 8, fill an eighth of the chains; steps of 256 fill all alike.
+    Bit 29 keeps out of their way.  An index that is taken is no error: the kernel makes one up, as
+    it always does before Linux 3.14.
+    """
+    return 1 << 29 | (sequence & 0x1FFFFF) << 8
 
 
 def _install(policy: Policy, kind: int, sequence: int, life: bytes, *, exact: bool) -> bytes:

@@ -158,21 +158,21 @@ class Link:
         total = len(items)
         first = self._take(total)
         failures: list[Failure] = []
-        ready: deque[bytes] = deque()
+        ready: deque[tuple[bytearray, int]] = deque()
+        early = min(total, AHEAD) // _AT_ONCE * _MEANWHILE
         encoded = at = sent = 0
         try:
             self._finish_dump()
             while at < total and not (stop and failures):
-                count = self._block
-                if encoded < total and len(ready) < AHEAD:
-                    part = items[encoded : encoded + _AT_ONCE]
-                    ready += encode(part, first + encoded)
-                    encoded += len(part)
-                    if encoded < total:
-                        count = min(count, _MEANWHILE)
-                count = min(count, len(ready))
+                lot = min(encoded + _AT_ONCE, total) if encoded - at < AHEAD else encoded
+                while encoded < lot:
+                    count = self._block if encoded >= early else min(_MEANWHILE, self._block)
+                    block = encode(items[encoded : encoded + count], first + encoded)
+                    ready.append((with_ack(block), len(block)))
+                    encoded += len(block)
+                data, count = ready.popleft()
                 sent = at + count
-                self._send(with_ack([ready.popleft() for _ in range(count)]))
+                self._send(data)
                 self._read_acks(first + at, count, at, failures)
                 at = sent
         except BrokenError as error:
@@ -224,7 +224,8 @@ class Link:
         """Read until the answer to the last message of a block, and note what else comes."""
         last = first + count - 1
         while True:
-            for kind, sequence, start, end, data in self._answers(_ACK_BUFFER):
+            data = self._receive(_ACK_BUFFER)
+            for kind, sequence, start, end in _answers_of(data):
                 if answers is not None and answers.take(kind, sequence, data[start:end]):
                     continue
                 if kind != NLMSG_ERROR or not first <= sequence <= last:
@@ -235,16 +236,6 @@ class Link:
                 if sequence == last:
                     os.sched_yield()
                     return
-
-    def _answers(self, size: int) -> Iterator[tuple[int, int, int, int, bytes]]:
-        """Type, sequence, start and end of each message of the next datagram, and its bytes."""
-        data = self._receive(size)
-        try:
-            for kind, start, end in messages(data):
-                sequence = HEADER.unpack_from(data, start)[3]
-                yield kind, sequence, start, end, data
-        except ValueError as error:
-            raise BrokenError(errno.EBADMSG, str(error)) from error
 
     def _answers_of_dump(self, sequence: int) -> Iterator[bytes]:
         """Datagrams of a dump, up to the one that ends it."""
@@ -274,6 +265,17 @@ class Link:
 
 
 _LIST: Final = "list what the kernel has"
+
+
+def _answers_of(data: bytes) -> list[tuple[int, int, int, int]]:
+    """Type, sequence, start and end of each message of a datagram."""
+    try:
+        return [
+            (kind, HEADER.unpack_from(data, start)[3], start, end)
+            for kind, start, end in messages(data)
+        ]
+    except ValueError as error:
+        raise BrokenError(errno.EBADMSG, str(error)) from error
 
 
 class Answers:
@@ -313,7 +315,7 @@ _ACK_BUFFER: Final = 1 << 14
 
 def with_ack(block: Sequence[bytes], sequences: Sequence[int] = ()) -> bytearray:
     """One buffer of a block, with an ack for its last message; ``sequences`` number it anew."""
-    data = bytearray(b"".join(block))
+    data = bytearray().join(block)
     at = 0
     for message, sequence in zip(block, sequences, strict=False):
         struct.pack_into("=I", data, at + 8, sequence)
