@@ -18,7 +18,6 @@ from .text import MODES
 from .wire import (
     ALL_ALGORITHMS,
     ATTRIBUTE,
-    CACHED,
     DELPOLICY,
     DIRECTIONS,
     GETPOLICY,
@@ -43,6 +42,9 @@ _INFO: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiI96sIIBB6x")
 _PLAIN4: Final = struct.Struct("=IHHI4xI12xI12x8xHBBB3x8x96sIIBB6x")
 """The same for an IPv4 policy without ports, interface and user; addresses as numbers."""
 
+_ONLY4: Final = struct.Struct("=HHI12xIB3xH2xI12xIBxBx12s")
+"""XFRMA_TMPL of one ``xfrm_user_tmpl`` with an IPv4 peer; addresses as numbers."""
+
 _ID: Final = struct.Struct("=IHHI4x16s16sHHHHHBBB3xiIIB3x")
 _MARK: Final = struct.Struct("=HHII")
 _IF_ID: Final = struct.Struct("=HHI")
@@ -61,12 +63,26 @@ def _pack_templates(templates: tuple[Template, ...]) -> bytes:
     """XFRMA_TMPL: an array of ``xfrm_user_tmpl`` without headers of their own."""
     blob = b""
     for protocol, mode, family, source, destination, reqid, spi, optional in templates:
+        if family == 4 and len(templates) == 1:  # nearly all are like this
+            return _ONLY4.pack(
+                _ONLY4.size,
+                XFRMA_TMPL,
+                socket.htonl(destination),
+                socket.htonl(spi),
+                protocol,
+                2,
+                socket.htonl(source),
+                reqid,
+                _MODE_NUMBERS[mode],
+                optional,
+                ALL_ALGORITHMS,
+            )
         size = _ADDRESS_BYTES[family]
         blob += TEMPLATE.pack(
             destination.to_bytes(size),
             socket.htonl(spi),
             protocol,
-            10 if family == 6 else 2,
+            _FAMILIES[family],
             source.to_bytes(size),
             reqid,
             _MODE_NUMBERS[mode],
@@ -75,20 +91,6 @@ def _pack_templates(templates: tuple[Template, ...]) -> bytes:
             ALL_ALGORITHMS,
         )
     return ATTRIBUTE.pack(4 + len(blob), XFRMA_TMPL) + blob if blob else b""
-
-
-class _TemplateBlobs(dict[tuple[Template, ...], bytes]):
-    """Templates already packed: ``in`` and ``fwd`` of one eroute have the same."""
-
-    def __missing__(self, templates: tuple[Template, ...]) -> bytes:
-        blob = _pack_templates(templates)
-        if len(self) >= CACHED:
-            self.clear()
-        self[templates] = blob
-        return blob
-
-
-_template_blobs: Final = _TemplateBlobs({(): b""})
 
 
 def _rest(ptype: str, mark: tuple[int, int], if_id: int) -> bytes:
@@ -125,7 +127,7 @@ def encode_installs(
     """
     kind = UPDPOLICY if replace else NEWPOLICY
     life = _LIFETIME.pack(NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT, seconds)
-    pack, blobs, htonl, lengths = _PLAIN4.pack, _template_blobs, socket.htonl, LENGTH_OF_MASK[4]
+    pack, htonl, lengths = _PLAIN4.pack, socket.htonl, LENGTH_OF_MASK[4]
     numbers, actions = _NUMBERS, _ACTIONS
     spare = spare_index(sequence)
     messages: list[bytes] = []
@@ -154,7 +156,8 @@ def encode_installs(
                 and not (sport or dport or mask or if_id or port_masks or ifindex or user or octets)
                 and ptype == "main"
             ):
-                blob, number = blobs[templates], numbers[direction]
+                blob = _pack_templates(templates) if templates else b""
+                number = numbers[direction]
                 append(
                     pack(
                         184 + len(blob),
@@ -214,7 +217,7 @@ def _install(policy: Policy, kind: int, sequence: int, life: bytes, *, exact: bo
             dport & dmask,
         )
     size, htons = _ADDRESS_BYTES[family], socket.htons
-    blob = _template_blobs[policy.templates] + _rest(policy.ptype, policy.mark, policy.if_id)
+    blob = _pack_templates(policy.templates) + _rest(policy.ptype, policy.mark, policy.if_id)
     head = _INFO.pack(
         184 + len(blob),
         kind,
