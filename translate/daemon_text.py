@@ -93,6 +93,7 @@ class DaemonPage:
             "groups": self.groups,
             "refused": self.refused,
             "secrets": self.configuration.secrets,
+            "public_keys": self.configuration.public_keys,
             "general": [d for d in self.findings if not _belongs(d, self.configuration)],
             "stop_reasons": self.stop_reasons,
         }

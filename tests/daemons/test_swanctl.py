@@ -11,6 +11,7 @@ from eroute_translate.cli import main
 from eroute_translate.mapping.daemons.proposals import Daemon, judge, spell_for_strongswan
 from tests.daemons.proposals import CANDIDATES
 from tests.daemons.room import CHARON, OUTWARD, needs, run
+from tests.translated import ROOT
 
 FILES = Path(__file__).parent / "files"
 pytestmark = [pytest.mark.kernel, needs("strongswan")]
@@ -82,6 +83,39 @@ def test_what_is_to_be_filled_in_is_refused(tmp_path: Path) -> None:
     assert "loaded 0 of 4 connections, 4 failed to load" in done.stderr + done.stdout
     assert connections(done.stdout) == {}
     assert done.stdout.split("----\n")[1] == ""
+
+
+BESIDE = """
+export SWANCTL_DIR=/run/swanctl
+mkdir -p /run/swanctl/pubkey /run/swanctl/private
+cp "$2" /run/swanctl/swanctl.conf
+"""
+LOAD_BESIDE = "swanctl --load-conns --file swanctl/swanctl.conf && echo code 0 || echo code $?\n"
+RECIPE = re.compile(r"^```sh\n(umask 077\n.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def test_raw_keys_are_loaded_from_the_files_that_are_told(tmp_path: Path) -> None:
+    """By the commands that stand beside the keys, and that of the handbook for our private key."""
+    target = converted("raw.conf", tmp_path)
+    commands = re.findall(r"^#   (sed .*)$", target.read_text("utf-8"), re.MULTILINE)
+    assert len(commands) == 2
+    commands += RECIPE.findall((ROOT / "docs" / "daemons.md").read_text("utf-8"))
+    assert len(commands) == 3
+    script = "\n".join(commands).replace("/etc/swanctl/", "/run/swanctl/")
+    script = script.replace("/etc/ipsec.secrets", str(FILES / "raw.secrets"))
+    script = script.replace(" FILE ", ' "$2" ') + "\nswanctl --load-creds --noprompt\n"
+    done = run("strongswan", CHARON + BESIDE + script + LOAD_BESIDE + LIST, target)
+    assert "loaded private key from '/run/swanctl/private/west.der'" in done.stdout
+    assert "successfully loaded 1 connections" in done.stdout
+    (connection,) = connections(done.stdout).values()
+    assert connection.count("class=public key") == 2
+    assert "local-ts=[10.1.0.0/16] remote-ts=[10.3.0.0/16]" in connection
+
+
+def test_raw_keys_whose_files_are_missing_load_nothing(tmp_path: Path) -> None:
+    done = run("strongswan", CHARON + BESIDE + LOAD_BESIDE + LIST, converted("raw.conf", tmp_path))
+    assert "loaded 0 of 1 connections, 1 failed to load" in done.stderr + done.stdout
+    assert connections(done.stdout) == {}
 
 
 def test_a_table_gives_its_shunts_and_connections_that_wait(tmp_path: Path) -> None:

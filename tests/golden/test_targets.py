@@ -39,6 +39,7 @@ OTHERS = {
     "ruleset-interface.json": (["--to", "json", "--interface", "xfrm", *OURS], [BARF]),
     "office.swanctl.conf": (["--to", "swanctl", *OURS], [OFFICE]),
     "office.ipsec.conf": (["--to", "libreswan", *OURS], [OFFICE]),
+    "raw.swanctl.conf": (["--to", "swanctl", *OURS], ["tests/daemons/files/raw.conf"]),
 }
 """Other inputs than the example; the outputs are whole."""
 INCOMPLETE = {

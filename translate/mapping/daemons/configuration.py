@@ -19,6 +19,7 @@ from .draft import Draft
 from .lines import setup_lines
 from .model import DaemonConfiguration, DaemonConnection, Line, Shown, Wanted
 from .proposals import Daemon
+from .public_key import PublicKey
 from .shown import eroutes_left, here, local_addresses, shown_of
 from .wanted import connections_of, wanted_of
 
@@ -31,7 +32,8 @@ class _Making:
     """The configuration so far.
 
     ``accounted`` are the selectors of connections of ipsec.conf, whose eroutes are theirs;
-    ``old_ike`` tells that one of them speaks IKEv1.  ``secrets`` are in order, each once.
+    ``old_ike`` tells that one of them speaks IKEv1.  ``secrets`` are in order, each once, and
+    ``public_keys`` by their names.
     """
 
     host: KlipsHost
@@ -44,6 +46,7 @@ class _Making:
     accounted: set[Selector] = field(default_factory=set)
     old_ike: bool = False
     secrets: dict[tuple[str, str], None] = field(default_factory=dict)
+    public_keys: dict[str, PublicKey] = field(default_factory=dict)
 
     def draft(self, name: str, span: Span) -> Draft:
         """A draft under a name that both daemons take, and that no other has."""
@@ -98,6 +101,7 @@ def configure(
         tuple(making.connections),
         tuple(making.findings),
         tuple(making.secrets),
+        tuple(making.public_keys.values()),
     )
 
 
@@ -142,6 +146,8 @@ def _configured(making: _Making, connection: Connection) -> None:
         making.old_ike |= wanted.version == 1
         if wanted.authentication == "psk":
             making.secrets[_identities(connection, wanted)] = None
+        for key in draft.public_keys:
+            making.public_keys.setdefault(key.name, key)
     _finish(making, draft, parts)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from ...diagnostics import Diagnostic, Severity, Span
 from ..model import Kind
 from .model import FILL_IN
+from .public_key import PublicKey
 
 _RANK: Final = {kind.value: rank for rank, kind in enumerate(Kind)}
 
@@ -21,6 +22,7 @@ class Draft:
     kind: str = Kind.EXACT.value
     findings: list[Diagnostic] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    public_keys: list[PublicKey] = field(default_factory=list)
 
     def tell(
         self,

@@ -14,6 +14,7 @@ from ...klips.sides import Sides
 from ...net import Prefix, Selector, format_address
 from ..model import Kind
 from .proposals import Daemon, Proposal
+from .public_key import PublicKey
 
 FILL_IN: Final = "FILL-IN"
 """What stands where the user has to write something.  No daemon takes it for a value."""
@@ -57,6 +58,7 @@ class DaemonConfiguration:
     """The whole file: ``config setup`` (libreswan alone), connections, findings.
 
     ``secrets`` are pairs of identities whose shared secret the daemon needs; no secret is here.
+    ``public_keys`` are files that connections name.
     """
 
     daemon: Daemon
@@ -64,6 +66,7 @@ class DaemonConfiguration:
     connections: tuple[DaemonConnection, ...]
     findings: tuple[Diagnostic, ...]
     secrets: tuple[tuple[str, str], ...] = ()
+    public_keys: tuple[PublicKey, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:

@@ -63,9 +63,12 @@ def pfs_group(
         except ValueError as error:
             draft.fill_in("pfsgroup", f"for it cannot be read: {error}", span)
             return ""
-        if judged((Proposal("aes", 128, "sha2_256", group),), "esp", draft, daemon, span):
-            return group
-        return ""
+        kept, remarks = judge((Proposal("", 0, "", group),), daemon, ike=False)
+        for left_out, text in remarks:
+            draft.tell("ET254" if left_out else "ET253", f"pfsgroup {text}", span)
+        if not kept:
+            draft.fill_in("pfsgroup", "for the daemon has the old group no more", span)
+        return group if kept else ""
     # Phase 2 took the group that phase 1 had agreed upon; one has to be chosen before.
     groups = [p.group for p in esp or () if p.group] or [p.group for p in ike or () if p.group]
     return max(groups, key=strength, default="")

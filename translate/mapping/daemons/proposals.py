@@ -183,7 +183,7 @@ def spell(proposal: Proposal) -> str:
     if proposal.encryption == "3des":
         cipher = "3des"
     text = "-".join(part for part in (cipher, proposal.integrity) if part)
-    return f"{text};{proposal.group}" if proposal.group else text
+    return ";".join(part for part in (text, proposal.group) if part)
 
 
 _STRONGSWAN_NAMES: Final = {

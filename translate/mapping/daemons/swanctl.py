@@ -13,6 +13,7 @@ from .draft import Draft
 from .lines import Life, life_of, same_lines, seconds, value_of
 from .model import FILL_IN, Line, Section, Shown, Wanted, address_text, prefix_text
 from .proposals import Daemon, Proposal, spell_for_strongswan
+from .public_key import public_key
 from .wanted import has_raw_key
 
 _DPD_ACTIONS: Final = {
@@ -248,16 +249,30 @@ def _credentials(connection: Connection, side: Side, draft: Draft, *, ours: bool
         )
         yield Line("certs", value_of(connection, certificate, draft).rpartition("/")[2])
     elif has_raw_key(connection, side.name):
-        draft.tell(
-            "ET258",
-            f"{key} has to become a file below /etc/swanctl/pubkey, in PEM",
-            connection.span_of(key),
-        )
-        yield Line("pubkeys", draft.fill_in(f"the file with {key}", "for it is no file yet"))
+        yield Line("pubkeys", _raw_key(connection, key, draft, ours=ours))
     elif connection.value(key) in ("%dns", "%dnsondemand", "%dnsonload"):
         yield Line("pubkeys", draft.fill_in(f"{key}=", "for keys are not taken from DNS"))
     elif ours:
         yield Line("certs", draft.fill_in("our certificate", f"for there is no {certificate}="))
+
+
+def _raw_key(connection: Connection, name: str, draft: Draft, *, ours: bool) -> str:
+    """The file with a raw key, whose text stands at the end of ours."""
+    span = connection.span_of(name)
+    try:
+        key = public_key(connection.value(name), span)
+    except ValueError as error:
+        return draft.fill_in(f"the key of {name}=", f"for {error}", span)
+    draft.public_keys.append(key)
+    draft.tell(
+        "ET258",
+        f"{name} is the file {key.name} below /etc/swanctl/pubkey now"
+        + (", and needs its private key below /etc/swanctl/private" if ours else ""),
+        span,
+        hint="the end of the file tells how to write it"
+        + ("; for the private key see docs/daemons.md" if ours else ""),
+    )
+    return key.name
 
 
 # -- children
