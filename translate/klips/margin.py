@@ -58,7 +58,7 @@ def without_margin(lines: list[str]) -> list[str]:
 def _unquoted(lines: list[str]) -> list[str]:
     """Without the quote marks of a mail that is a quotation for the most part."""
     quoted = sum(line.startswith(">") for line in lines)
-    if quoted < _FEWEST or 2 * quoted < sum(not line.isspace() for line in lines if line):
+    if quoted < _FEWEST or 2 * quoted <= sum(not line.isspace() for line in lines if line):
         return lines
     return [_MARK.sub("", line, count=1) for line in lines]
 
