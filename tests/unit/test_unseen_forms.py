@@ -164,3 +164,25 @@ def test_a_quoted_barf_below_words_of_its_sender() -> None:
     text = "Here is my barf:\n" + "".join(f"> {line}\n" for line in BARF.splitlines())
     found, items = host(text + "> + date\nThanks!\n")
     assert (len(found.eroutes), found.unread, [i.code for i in items]) == (1, (), ["ET114"])
+
+
+@pytest.mark.parametrize("prompt", ["[root@gw root]# ", "root@gw:~# ", "# "])
+def test_a_change_behind_the_last_print_is_not_passed_over(prompt: str) -> None:
+    add = f"{prompt}ipsec eroute --add --eraf inet --src 10.1.0.0/16 --dst 10.3.0.0/16 --said %drop"
+    show = f"{prompt}ipsec eroute\n{ROW}"
+    found, items = host(f"{show}\n{add}\n{prompt}exit\n")
+    (item,) = [item for item in items if item.code != "ET114"]
+    assert (item.code, item.severity, item.span and item.span.line) == ("ET154", Severity.ERROR, 3)
+    assert (len(found.eroutes), len(found.unread)) == (1, 1)
+    assert host(f"{add}\n{show}\n")[1] == []
+    assert not [item for item in host(f"{show}\n{add}\n{show}\n")[1] if item.code == "ET154"]
+
+
+@pytest.mark.parametrize("apart", [" ", "\n      "])
+def test_identities_with_blanks(apart: str) -> None:
+    names = (
+        "(@gw.example.net) (C=DE, O=Some (old) firm, CN=gw)" if apart == " " else "() (C=DE, O=x)"
+    )
+    text = f"0   10.20.0.0/16:0 -> 10.30.0.0/16:0 => tun0x130@203.0.113.7:0{apart}{names}\n"
+    found, items = host(text)
+    assert (len(found.eroutes), found.unread, items) == (1, (), [])
