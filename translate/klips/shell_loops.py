@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-TURNS: Final = 10_000
-"""A loop that a person wrote for tunnels ends before."""
+TURNS: Final = 2_000
+"""All counted loops together: those that a person wrote for tunnels end before."""
 
 _ARITHMETIC: Final = (
     "postfix_expression",
@@ -51,6 +51,7 @@ class Loops(Words):
         """Doubt whether this turn was left before, by a ``continue`` in a doubtful branch."""
         self._stays_left = False
         self._loops = 0
+        self._turns = 0
 
     @abstractmethod
     def body(self, node: Node) -> None:
@@ -113,7 +114,7 @@ class Loops(Words):
         # What no variable ends, a signal does.
         ends = b"$" in (condition.text or b"") or (condition.text or b"").startswith(b"((")
         with self._loop():
-            for _ in range(TURNS):
+            while self._turns_are_left():
                 verdict = self.condition(condition)
                 if verdict is None or not ends:
                     break
@@ -137,7 +138,7 @@ class Loops(Words):
             return
         run(first, self.variables)
         with self._loop():
-            for _ in range(TURNS):
+            while self._turns_are_left():
                 verdict = run(condition, self.variables)
                 if verdict is None:
                     break
@@ -156,8 +157,13 @@ class Loops(Words):
             self.doubtful(body)
         self.doubt = held
 
+    def _turns_are_left(self) -> bool:
+        self._turns += 1
+        return self._turns <= TURNS
+
     def _endless(self, node: Node) -> None:
-        self.script.errors.append(ShellError(self.span(node), "this loop does not end"))
+        text = f"this loop does not end: {TURNS} turns of counted loops were read"
+        self.script.errors.append(ShellError(self.span(node), text))
 
     @contextmanager
     def _loop(self) -> Iterator[None]:
