@@ -67,6 +67,7 @@ def destinations(text: str) -> tuple[list[str], list[str]]:
         f"f() {{ while [ $# -gt 0 ]; do {DROP.replace('10.2.0.0/16', '$1')}; shift; done; }}\n"
         "f 10.2.0.0/16",
         f"p=a,10.2.0.0/16; IFS=,; set -- $p; unset IFS; {DROP.replace('10.2.0.0/16', '$2')}",
+        f"IFS=$' \\t\\n'; {DROP}",
         f"p=a,10.2.0.0/16; d=`echo $p | cut -d, -f2`; {DROP.replace('10.2.0.0/16', '$d')}",
         f"p=a,10.2.0.0/16; d=$(echo $p | awk -F, '{{print $2}}'); "
         f"{DROP.replace('10.2.0.0/16', '$d')}",

@@ -113,7 +113,7 @@ class Words:
             case "raw_string":
                 return [(raw[1:-1], True)]
             case "ansi_c_string":
-                return [(None, True)]
+                return [(_ansi(raw[2:-1]), True)]
             case "string":
                 if raw == '"$@"':
                     # Each parameter a word of its own, whatever is in it.
@@ -269,6 +269,14 @@ def separators(ifs: str | None) -> re.Pattern[str] | None:
     if not of_others:
         return re.compile(f"{of_blanks}+")
     return re.compile(f"{of_blanks}*{of_others}{of_blanks}*|{of_blanks}+" if blanks else of_others)
+
+
+def _ansi(text: str) -> str | None:
+    """``$'...'`` with the escapes of blanks; others are rare."""
+    if re.search(r"\\[^nt'\\]", text):
+        return None
+    signs = {"n": "\n", "t": "\t"}
+    return re.sub(r"\\(.)", lambda match: signs.get(match[1], match[1]), text)
 
 
 def _plain(text: str) -> str | None:
