@@ -7,7 +7,7 @@ import time
 import pytest
 
 from eroute_translate.diagnostics import Collector
-from eroute_translate.klips.capture import LINE_LIMIT, clean_lines
+from eroute_translate.klips.capture import LINE_LIMIT, LOST, clean_lines
 from tests.unit.klips_text import LONG_NOISE, eroutes, places, read, row, said_texts
 
 ROW = row("10.0.0.0/8", "192.168.1.0/24")
@@ -74,6 +74,9 @@ def test_control_sequences_with_odd_arguments_do_no_harm(size: str) -> None:
         (ROW + OTHER).encode("utf-16-be"),
         b"\xfe\xff" + (ROW + OTHER).encode("utf-16-be"),
         (ROW + OTHER).replace(">", "&gt;").encode(),
+        (ROW + OTHER).replace(">", "&#62;").replace("\n", "<br/>\n").encode(),
+        f"<html><body><pre>{ROW}{OTHER}</pre></body></html>".replace("> ", "&gt; ").encode(),
+        (ROW + OTHER).replace("@", " at ").encode(),
         (ROW + OTHER).replace("->", "→").replace("=>", "⇒").encode(),
         (ROW + OTHER).replace(" ", "\xa0").encode(),
         (ROW + OTHER).replace("=>", "=3D>").replace("203.0.", "203.0=\n.").encode(),
@@ -86,6 +89,31 @@ def test_one_table_in_many_dresses(data: bytes) -> None:
     listings, items = read(data)
     assert len(listings) == 1
     assert all(item.code in ("ET106", "ET114") for item in items)
+
+
+@pytest.mark.parametrize(
+    "margin",
+    [
+        "Mar  4 10:11:12 gw root[22]: ",
+        "<13>Mar  4 10:11:12 gw root: ",
+        "<30>1 2010-03-04T10:11:12.003+01:00 gw dump 2231 - - ",
+        '<30>1 2010-03-04T10:11:12Z gw.example.net dump - ID47 [a@1 b="c d\\]"][e@2] \xef\xbb\xbf',
+        "<30>1 - - - - - - ",
+        "[2010-03-04 10:11:12] ",
+        "gw01: ",
+        "> > ",
+    ],
+)
+def test_what_stands_in_front_of_every_line(margin: str) -> None:
+    data = "".join(f"{margin}{line}\n" for line in (ROW + OTHER).splitlines()).encode("latin-1")
+    assert said_texts(data) == ["tun0x1002@203.0.113.7", "esp0x1@203.0.113.88"]
+    assert read(data)[1] == []
+
+
+def test_a_tag_never_makes_one_word_of_two() -> None:
+    cells = "<td>" + "</td><td>".join(ROW.replace(">", "&gt;").split()) + "</td>\n"
+    assert said_texts(cells.encode()) == ["tun0x1002@203.0.113.7"]
+    assert clean("a &gt; b&#27;[2Kc&#x0a;d") == [f"a > b{LOST}[2Kc{LOST}d"]
 
 
 def test_line_numbers_are_taken_off_and_columns_stay() -> None:

@@ -55,6 +55,31 @@ def destinations(text: str) -> tuple[list[str], list[str]]:
         f"for i in `seq 2 2`; do {DROP.replace('10.2.', '10.$i.')}; done",
         f"for i in $(seq 2); do :; done; {DROP.replace('10.2.', '10.$i.')}",
         f"i=1; i=$((i + 1)); {DROP.replace('10.2.', '10.$i.')}",
+        f"i=1; ((i++)); {DROP.replace('10.2.', '10.$i.')}",
+        f"i=1; let i=i+1; {DROP.replace('10.2.', '10.$i.')}",
+        f"i=2; x=$((i++)); {DROP.replace('10.2.', '10.$x.')}",
+        f"i=0; while [ $i -lt 2 ]; do i=$((i+1)); done; {DROP.replace('10.2.', '10.$i.')}",
+        f"i=0; until test $i -ge 2; do i=`expr $i + 1`; done; {DROP.replace('10.2.', '10.$i.')}",
+        f"for ((i=0;i<2;i++)); do :; done; {DROP.replace('10.2.', '10.$i.')}",
+        f"for i in 1 2 3; do [ $i = 2 ] || continue; {DROP.replace('10.2.', '10.$i.')}; done",
+        f"for i in 2 3; do [ $i = 3 ] && break; {DROP.replace('10.2.', '10.$i.')}; done",
+        f"set a b 10.2.0.0/16 c; shift 2; {DROP.replace('10.2.0.0/16', '$1')}",
+        f"f() {{ while [ $# -gt 0 ]; do {DROP.replace('10.2.0.0/16', '$1')}; shift; done; }}\n"
+        "f 10.2.0.0/16",
+        f"p=a,10.2.0.0/16; IFS=,; set -- $p; unset IFS; {DROP.replace('10.2.0.0/16', '$2')}",
+        f"IFS=$' \\t\\n'; {DROP}",
+        f"p=a,10.2.0.0/16; d=`echo $p | cut -d, -f2`; {DROP.replace('10.2.0.0/16', '$d')}",
+        f"p=a,10.2.0.0/16; d=$(echo $p | awk -F, '{{print $2}}'); "
+        f"{DROP.replace('10.2.0.0/16', '$d')}",
+        f"d=$(printf '10.%d.0.0/%x' 2 22); {DROP.replace('10.2.0.0/16', '$d')}",
+        f"IFS=: read a d <<EOF\na:10.2.0.0/16\nEOF\n{DROP.replace('10.2.0.0/16', '$d')}",
+        f"N=10.2.0.0/16; while read d; do {DROP.replace('10.2.0.0/16', '$d')}\ndone <<EOF\n$N\nEOF",
+        f"cat <<EOF | while read d; do\n10.2.0.0/16\nEOF\n"
+        f"{DROP.replace('10.2.0.0/16', '$d')}\ndone",
+        f"cat <<'EOF' |\n10.2.0.0/16\nEOF\nwhile read d; do\n"
+        f"{DROP.replace('10.2.0.0/16', '$d')}\ndone",
+        f"echo '{DROP}' | sh",
+        f"cat <<EOF | sh\n{DROP}\nEOF",
     ],
 )
 def test_what_is_played(text: str) -> None:
@@ -74,11 +99,16 @@ def test_what_is_played(text: str) -> None:
         f"trap '{DROP}' EXIT",
         # What a command sets is not known afterwards.
         f"d=10.2.0.0/16; read d; {DROP.replace('10.2.0.0/16', '$d')}",
-        f"i=2; ((i++)); {DROP.replace('10.2.', '10.$i.')}",
-        f"i=2; let i=i+1; {DROP.replace('10.2.', '10.$i.')}",
-        f"i=2; x=$((i++)); {DROP.replace('10.2.', '10.$i.')}",
-        f"i=2; while [ $i -lt 4 ]; do i=$((i+1)); done; {DROP.replace('10.2.', '10.$i.')}",
-        f"i=2; for ((i=0;i<3;i++)); do :; done; {DROP.replace('10.2.', '10.$i.')}",
+        # Whether a turn of a loop comes so far.
+        f"for i in 1; do [ -f /etc/$i ] && continue; {DROP}; done",
+        f"i=1; while [ $i -lt 3 ]; do i=$((i+1)); [ -f /x ] && i=9; done; "
+        f"{DROP.replace('10.2.', '10.$i.')}",
+        f"while [ $i != 3 ]; do {DROP}; done",
+        f"[ -f /x ] && shift; f() {{ [ -f /x ] && shift; {DROP.replace('10.2.0.0/16', '$1')}; }}; "
+        "f 10.2.0.0/16 10.3.0.0/16",
+        # What a shell reads from a pipe.
+        f"awk '{{print \"{DROP} $1\"}}' /etc/tunnels | sh",
+        f"cat <<EOF | sed s/a/b/ | bash\n{DROP}\nEOF",
     ],
 )
 def test_what_is_refused(text: str) -> None:
@@ -142,3 +172,41 @@ def test_a_script_of_init_is_read_as_it_starts() -> None:
 )
 def test_scripts_are_known_whatever_the_program_is_called(text: str) -> None:
     assert kind_of_text(text.encode()) is TextKind.SCRIPT
+
+
+def test_no_part_of_a_script_is_lost_behind_a_document_without_an_end() -> None:
+    assert destinations(f"{HOLE}cat <<EOF\nx\nE0F\n{DROP}\n") == (["10.9.0.0/16"], ["ET155"])
+
+
+def test_what_runs_on_another_host_is_said() -> None:
+    assert destinations(f"{HOLE}ssh gw2 '{DROP}'\n") == (["10.9.0.0/16"], ["ET157"])
+    assert destinations(f"{HOLE}sh /etc/more.sh\n") == (["10.9.0.0/16"], ["ET157"])
+
+
+def test_a_loop_without_end_is_said() -> None:
+    text = f"i=0; while [ $i -lt 9 ]; do :; done; {DROP}\n"
+    assert destinations(text) == (["10.2.0.0/16"], ["ET155"])
+
+
+TRANSCRIPTS = [
+    "[root@gw root]# {}\n[root@gw root]# echo x\n(x: bad\n[root@gw root]#\n",
+    "root@gw:~# {}\nLast (one\nroot@gw:~# ",
+    "root@gw:/etc# for d in a b; do\n> {}\n> done\nroot@gw:/etc# exit\n",
+    "Do this:\n\n```sh\n{}\n```\n\nDon't (ever) forget.\n",
+    "~~~\n$ {}\n~~~\n",
+]
+
+
+@pytest.mark.parametrize("text", TRANSCRIPTS)
+def test_a_transcript_and_a_fenced_script(text: str) -> None:
+    text = text.format(DROP)
+    assert kind_of_text(text.encode()) is TextKind.SCRIPT
+    found, codes = destinations(text)
+    assert found == ["10.2.0.0/16"]
+    assert set(codes) <= {"ET156"}
+
+
+@pytest.mark.parametrize("outside", [DROP, f"    {DROP}"])
+def test_a_command_beside_the_fence_is_not_lost(outside: str) -> None:
+    found, codes = destinations(f"Do (this):\n\n{outside}\n\n```\n{HOLE}```\n")
+    assert (found, codes) == (["10.2.0.0/16", "10.9.0.0/16"], [])

@@ -7,7 +7,8 @@ import pytest
 from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.reading import Reading
 from eroute_translate.klips.said import format_said
-from eroute_translate.klips.script import looks_like_script, read_script
+from eroute_translate.klips.script import read_script
+from eroute_translate.klips.transcript import looks_like_script
 
 KEY, AUTH = "0x" + "0123456789abcdef" * 3, "0x" + "0f" * 16
 ADD = "ipsec eroute --add --eraf inet --src 10.1.0.0/16 --dst 10.2.0.0/16 --said %pass\n"

@@ -28,6 +28,19 @@ _LOOKALIKES: Final = str.maketrans(
 )
 """What mail programs and word processors make of arrows and blanks."""
 
+_ENTITY: Final = re.compile(r"&gt;|&#(?:0*62|x0*3[eE]);")
+"""A ``>`` of HTML: a capture without arrows holds nothing."""
+
+_TAG: Final = re.compile(
+    r"</?[a-zA-Z][a-zA-Z0-9]{0,11}(?:\s[^<>\n]{0,300})?/?>|<!--[^\n]{0,300}?-->"
+)
+_BREAK: Final = re.compile(r"<br ?/?>(?=\s*(?:\n|\Z))", re.IGNORECASE)
+_NAMED: Final = (("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&"))
+_HIDDEN_AT: Final = re.compile(
+    r"\b((?:tun|esp|ah|comp|int)(?:0x|[.:])?[0-9a-f]{1,16}) at (?=[0-9a-f:]*[0-9]|::)"
+)
+"""Archives of mailing lists write ``tun0x1002 at 203.0.113.7``."""
+
 LOST: Final = "\ufffd"
 """Stands where something is missing, so that the words around it never become one."""
 
@@ -42,8 +55,10 @@ def clean_lines(data: bytes, name: str, collector: Collector) -> list[str]:
     text = _decode(data, name, collector)
     if "\r" in text and "\n" not in text:
         text = text.replace("\r", "\n")
-    if "&gt;" in text:
-        text = text.replace("&gt;", ">").replace("&nbsp;", " ")
+    if _ENTITY.search(text):
+        text = _of_html(text)
+    if " at " in text:
+        text = _HIDDEN_AT.sub(r"\1@", text)
     lines = text.split("\n")
     if len(text) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT:
         _drop_long(lines, name, collector)
@@ -57,6 +72,25 @@ def clean_lines(data: bytes, name: str, collector: Collector) -> list[str]:
     lines = _without_numbers(without_numbering(lines))
     _unwrap(lines)
     return without_margin(lines)
+
+
+def _of_html(text: str) -> str:
+    """What a browser shows of a page; its lines stay as they are.
+
+    A tag becomes a blank, so that the words around it never become one.
+    """
+    text = _BREAK.sub("", text)
+    text = _TAG.sub(lambda match: "" if match[0].startswith("<!--") else " ", text)
+    text = re.sub(r"&#(x[0-9a-fA-F]{1,4}|[0-9]{1,5});", _character, text)
+    for name, sign in _NAMED:
+        text = text.replace(name, sign)
+    return text
+
+
+def _character(match: re.Match[str]) -> str:
+    """The character of a number, unless it would make a line end or a control sequence."""
+    code = int(match[1][1:], 16) if match[1].startswith("x") else int(match[1])
+    return chr(code) if code in (0xA0, 0x2192, 0x21D2) or 32 <= code < 127 else LOST
 
 
 def _rows_over_each_other(line: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from ..diagnostics import Collector
 from .capture import clean_lines
 from .conf import looks_like_conf
-from .script import looks_like_script
+from .transcript import looks_like_script
 
 _SAMPLE: Final = 1 << 16
 """Octets that are looked at.  An ipsec.conf with more comments than that in front is rare."""
@@ -17,7 +17,7 @@ _SAMPLE: Final = 1 << 16
 _CAPTURED: Final = re.compile(
     r"^\+ _{10,} |-> +\S+ +=> +\S|^\S+@\S+ (?:ESP|AH|IPIP|COMP)\S*: (?:dir=|src=|life)"
     r"|^ipsec[0-9]+ ?-> ?\S+ mtu=|^Kernel IP(?:v6)? routing table"
-    r"|^[^\s#][^\n#$>]{0,80}[#$>] +(?:sudo +)?(?:cat|more|less|e?grep) [^\n]*ipsec\.conf *$"
+    r"|^(?:[^\s#][^\n#$>]{0,80})?[#$>] +(?:sudo +)?(?:cat|more|less|e?grep) [^\n]*ipsec\.conf *$"
     r"|^==> [^\n]*ipsec\.conf <==$",
     re.MULTILINE,
 )

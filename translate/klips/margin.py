@@ -9,18 +9,29 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_STAMP: Final = re.compile(
-    r"\s*(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"
+_TIME: Final = (
+    r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?"
-    r"(?:Z| ?[+-][0-9]{2}:?[0-9]{2})?)(?: |\Z)"
+    r"(?:Z| ?[+-][0-9]{2}:?[0-9]{2})?)"
 )
-"""The time in a line of syslog (RFC 3164, or 5424's form)."""
+_STAMP: Final = re.compile(rf"\s*(?:<[0-9]{{1,3}}>)?(?:{_TIME}|\[{_TIME}\])(?: |\Z)")
+"""The time in a line of syslog (RFC 3164, or 5424's form), or what a terminal logs."""
+
+_RFC_5424: Final = re.compile(
+    rf"<[0-9]{{1,3}}>1 (?:-|{_TIME})(?: [!-~]{{1,255}}){{4}}"
+    r" (?:-|(?:\[(?:[^\]\\]|\\.){1,1000}\])+)(?: |\Z)"
+)
+"""All that stands in front of the message (RFC 5424, 6)."""
 
 _HOST: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*)(?: |\Z)")
 _PROGRAM: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_./()-]*)(?:\[[0-9]+\])?:(?: |\Z)")
+_LABEL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*):(?: |\Z)")
+"""The host in front of what it printed, as programs put it that ask many hosts."""
+
 _NUMBER: Final = re.compile(r"[ \t]{0,7}([0-9]{1,7})(?:[:\t]| {1,2}|\Z)")
 _COUNTED_ROW: Final = re.compile(r"\s*-?[0-9]+\s+[0-9a-fA-F:.\[\]]{1,50}/")
 _QUOTE: Final = re.compile(r"(?:[>|] ?)+")
+_MARK: Final = re.compile(r"(?:> ?)+")
 _FILE_NAME: Final = re.compile(
     r"[^\s:]*(?:/net/ipsec_(?:eroute|spi|spigrp|tncfg|version|klipsdebug)"
     r"|/net/ipsec/(?:(?:eroute|spi|spigrp)/all|tncfg|version|klipsdebug)):"
@@ -34,11 +45,22 @@ _FEWEST: Final = 2
 def without_margin(lines: list[str]) -> list[str]:
     """The lines without a margin that all of them have.  Their number stays the same."""
     lines = _without_file_names(lines)
+    lines = _without(lines, _RFC_5424)
     unstamped = _without(lines, _STAMP)
     if unstamped is not lines:
         lines = _without_word(_without_word(unstamped, _HOST), _PROGRAM)
+    elif lines and _LABEL.match(lines[0]):
+        lines = _without_word(lines, _LABEL)
     lines = _without(lines, _QUOTE)
-    return _dedented(lines)
+    return _dedented(_unquoted(lines))
+
+
+def _unquoted(lines: list[str]) -> list[str]:
+    """Without the quote marks of a mail that is a quotation for the most part."""
+    quoted = sum(line.startswith(">") for line in lines)
+    if quoted < _FEWEST or 2 * quoted <= sum(not line.isspace() for line in lines if line):
+        return lines
+    return [_MARK.sub("", line, count=1) for line in lines]
 
 
 def _without_file_names(lines: list[str]) -> list[str]:

@@ -39,7 +39,7 @@ ROW_WITHOUT_ARROWS: Final = re.compile(
 ROW_START: Final = re.compile(rf"\s*+(?:-?[0-9]++\s++)?{SUBNET}\s*+(?:->.*)?\Z")
 """The head of a row that goes on in the next line, or that is cut."""
 
-IDENTITIES: Final = re.compile(r"\s*\((\S*)\)\s+\((\S*)\)\s*\Z")
+IDENTITIES: Final = re.compile(r"\s*\(([^()]*)\)\s+\(([^()]*)\)\s*\Z")
 """``(source identity) (destination identity)``, also on a line of its own."""
 
 LOOK_COUNT: Final = re.compile(r"\s*\((-?[0-9]+)\)\s*\Z")
@@ -253,11 +253,19 @@ def _split_rest(match: re.Match[str], problems: list[RowRefusal]) -> Tail:
 
 
 def _last_group(rest: str, end: int) -> int | None:
-    """Where the last ``(...)`` of the text starts, if the text ends in one."""
-    words = rest[:end].rsplit(None, 1)
-    if not words or not words[-1].endswith(")") or "(" not in words[-1]:
+    """Where the last ``(...)`` of the text starts, if the text ends in one.
+
+    A name of a certificate has blanks in it, and may have parentheses of its own.
+    """
+    text = rest[:end].rstrip()
+    if not text.endswith(")"):
         return None
-    return len(rest[:end].rstrip()) - len(words[-1]) + words[-1].index("(")
+    depth = 0
+    for match in reversed(list(re.finditer(r"[()]", text))):
+        depth += 1 if match[0] == ")" else -1
+        if not depth:
+            return match.start()
+    return None
 
 
 def refuse(eroute: Eroute, code: str) -> Eroute:

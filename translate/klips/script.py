@@ -29,10 +29,12 @@ from .shell_commands import SimpleCommand
 from .shell_grammar import ShellMissingError
 from .small_commands import parse_klipsdebug_command, parse_spigrp_command, parse_tncfg_command
 from .spi_command import parse_spi_command
+from .transcript import typed_lines
 from .words import Word
 
 TOOLS: Final = ("eroute", "spi", "spigrp", "tncfg", "klipsdebug")
-_OPAQUE: Final = ("eval", ".", "source")
+_OPAQUE: Final = ("eval", ".", "source", "sh", "bash", "ash", "dash", "ksh")
+_ELSEWHERE: Final = ("ssh", "rsh")
 
 _PRINTS: Final = frozenset(
     {"echo", "printf", "logger", "grep", "egrep", "fgrep", "awk", "sed", "man", "which", "type"}
@@ -49,35 +51,12 @@ _ANYWHERE: Final = re.compile(
 )
 """A call of a tool inside of other words."""
 
-_SHEBANG: Final = re.compile(r"#!\s*\S*/(ba|da|k|a)?sh\b")
-_CALL: Final = re.compile(
-    r"^[^#|\n]*?(?:^|[\s;&({/\"'`])(?:ipsec|\"?\$\{?\w+\}?\"?|`[^`\n]*`|\$\([^)\n]*\))[\s\"']+"
-    r"(eroute|spi|spigrp|tncfg|klipsdebug)[\s\"']+-|^[^#|\n]*\s--(?:eraf|said|edst)[\s=]",
-    re.MULTILINE,
-)
-_TOOL_PATH: Final = re.compile(
-    r"^\s*(?:\S*/)?(eroute|spi|spigrp|tncfg|klipsdebug)\s+--", re.MULTILINE
-)
-_PROMPT: Final = re.compile(
-    r"^(?:\[[^\]\n]{1,80}\][#$]|[\w.@:~/-]{1,60} ?[#$]|\$|\+{1,5}|>)\s+"
-    r"(?=(?:\S*/)?(?:ipsec|ip|route|ifconfig|eroute|spi|spigrp|tncfg|klipsdebug|set|export|[A-Za-z_]\w*=)(?:\s|$))"
-)
-
-
-def looks_like_script(text: str) -> bool:
-    """Whether a text calls the tools of KLIPS with options, and prints no tables."""
-    if _SHEBANG.match(text):
-        return bool(_CALL.search(text) or _TOOL_PATH.search(text))
-    commands = "\n".join([_PROMPT.sub("", line) for line in text.splitlines()])
-    return bool(_CALL.search(commands)) and " => " not in text
-
 
 def read_script(data: bytes, name: str, collector: Collector) -> Reading:
     """Play a script (or a transcript, whose prompts are taken away); nothing is raised."""
     collector = DiscreetCollector(collector)
     lines = clean_lines(data, name, collector)
-    if not (lines and _SHEBANG.match(lines[0])):
-        lines = [_PROMPT.sub("", line) for line in lines]
+    lines = typed_lines(lines)
     player = _Player(name, collector, dict(enumerate(lines, 1)))
     try:
         script = read_shell("\n".join(lines) + "\n", name)
@@ -151,7 +130,7 @@ class _Player:
             self._around(command, name, words[1:])
         elif self._hidden(command, name, words[1:]):
             pass
-        elif name in _OPAQUE:
+        elif name in _OPAQUE and rest:
             self.tell(
                 "ET157",
                 Severity.WARNING,
@@ -162,6 +141,14 @@ class _Player:
 
     def _hidden(self, command: SimpleCommand, name: str, words: Sequence[str | None]) -> bool:
         """Refuse what runs a tool of KLIPS in a way that is not followed; whether it does."""
+        if name in _ELSEWHERE and _ANYWHERE.search(" ".join(word or "" for word in words)):
+            self.tell(
+                "ET157",
+                Severity.WARNING,
+                f"{name} runs it on another host: it is no part of this one",
+                command.span,
+                hint="give it alone, where that host is to be translated",
+            )
         if name in _PRINTS or (name == "trap" and not {"EXIT", "0"}.intersection(words)):
             return False
         if not name:

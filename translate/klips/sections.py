@@ -67,7 +67,9 @@ _DATE: Final = (
     r"(?: [AP]M)?(?: [A-Z0-9+:-]{1,6})?(?: [0-9]{4})?"
 )
 BARF_HEADING: Final = re.compile(r"\+ _{10,} +(\S.*?)\s*\Z")
-_DATE_LINE: Final = re.compile(rf"{_DATE}\s*\Z")
+DATE_LINE: Final = re.compile(rf"{_DATE}\s*\Z")
+"""What ``date`` prints: a head of ``ipsec barf``, and what stands between two prints of a table."""
+
 _HOST_LINE: Final = re.compile(rf"({_HOST})\s*\Z", re.ASCII)
 LOOK_HEADING: Final = re.compile(rf"({_HOST}) +{_DATE}\s*\Z")
 _LOOK_HEADING_OF_COMMAND: Final = re.compile(rf"({_HOST}) +\S.*\Z", re.ASCII)
@@ -222,13 +224,13 @@ class Sectioner:
             self._seen = set()
             self._begin(Kind.ANY, "ipsec barf", barf=True)
             return True
-        return self.section.barf and _DATE_LINE.match(line) is not None
+        return self.section.barf and DATE_LINE.match(line) is not None
 
     def _date_and_barf(self, index: int) -> bool:
         following = self._lines[index : index + 3]
         return (
             len(following) > 1
-            and _DATE_LINE.match(following[0]) is not None
+            and DATE_LINE.match(following[0]) is not None
             and any(BARF_HEADING.match(line) for line in following[1:])
         )
 

@@ -16,11 +16,13 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from ..diagnostics import Span
-from .shell_arithmetic import assigned
+from .shell_arithmetic import assigned, run
 from .shell_commands import Script, ShellError, ShellWord, SimpleCommand
 from .shell_conditions import decide, decide_test, is_condition_of, is_test
-from .shell_grammar import parse_shell, unread
-from .shell_words import Words
+from .shell_grammar import parse_shell, unread, without_here_documents
+from .shell_loops import LeaveTurn
+from .shell_streams import Streams
+from .shell_words import IFS
 from .shell_wrappers import reads_script, script_of, unwrapped
 
 if TYPE_CHECKING:
@@ -44,8 +46,10 @@ class _Return(Exception):  # noqa: N818 - control flow
 
 def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None) -> Script:
     """Walk a script.  Raises :class:`ShellMissingError` when tree-sitter is not installed."""
-    root = parse_shell(text)
+    plain, documents = without_here_documents(text)
+    root = parse_shell(plain)
     walker = _Walker(file, dict(variables or {}))
+    walker.documents = documents
     # The shells of small systems leave braces as they are; a person types at bash.
     walker.expands_braces = not text.startswith("#!") or "bash" in text.partition("\n")[0]
     walker.errors(root)
@@ -58,21 +62,17 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     return walker.script
 
 
-_DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
 _DOUBTFUL_TEST: Final = "a condition that only a running shell can decide"
 
 
-class _Walker(Words):
+class _Walker(Streams):
     """Holds variables, functions and positional parameters while the tree is walked."""
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         super().__init__(file, variables)
         self.aliases: dict[str, str] = {}
         self.functions: dict[str, Node] = {}
-        self.doubt = ""
-        self.input: tuple[str | None, int] = (None, 0)
         self.depth = 0
-        self.script = Script()
         self.kinds: dict[str, Any] = {
             "program": self.body,
             "compound_statement": self.body,
@@ -82,14 +82,14 @@ class _Walker(Words):
             "declaration_command": self._declaration,
             "variable_assignment": self._assignment,
             "variable_assignments": self.body,
-            "redirected_statement": self._redirected,
+            "redirected_statement": self.redirected,
             "list": self._list,
-            "pipeline": self._pipeline,
+            "pipeline": self.pipeline,
             "negated_command": self.body,
             "if_statement": self._if,
-            "for_statement": self._for,
-            "c_style_for_statement": self._loop,
-            "while_statement": self._loop,
+            "for_statement": self.for_loop,
+            "c_style_for_statement": self.counting_loop,
+            "while_statement": self.while_loop,
             "case_statement": self._case,
             "function_definition": self._function,
             "unset_command": self._unset,
@@ -120,45 +120,14 @@ class _Walker(Words):
     def _subshell(self, node: Node) -> None:
         """What a subshell sets is gone after it."""
         held = dict(self.variables)
-        with suppress(_Exit):
+        with suppress(_Exit, LeaveTurn):
             self.body(node)
         self.variables = held
-
-    def _redirected(self, node: Node) -> None:
-        body = node.child_by_field_name("body")
-        held = self.input
-        for child in node.named_children:
-            if child.type == "heredoc_redirect":
-                self.input = self._here_document(child)
-            elif child.type == "file_redirect" and (child.text or b"").startswith(b"<"):
-                self.input = (None, 0)
-        if body is not None:
-            self.statement(body)
-        self.input = held
-        for child in node.named_children:
-            if child.type == "heredoc_redirect":
-                for inner in child.named_children:
-                    self.statement(inner)
-
-    def _here_document(self, node: Node) -> tuple[str | None, int]:
-        """Its text, where that is the same whatever the shell knows, and its first line."""
-        parts = {child.type: child for child in node.named_children}
-        start, body = parts.get("heredoc_start"), parts.get("heredoc_body")
-        if start is None or body is None or start.text is None or body.text is None:
-            return None, 0
-        text = body.text.decode("utf-8", "replace")
-        if not any(sign in start.text for sign in (b"'", b'"', b"\\")) and re.search(
-            r"[$`\\]", text
-        ):
-            return None, 0
-        if any(child.type == "<<-" for child in node.children):
-            text = re.sub(r"^\t+", "", text, flags=re.MULTILINE)
-        return text, body.start_point[0] + 1
 
     def _list(self, node: Node) -> None:
         left, right = node.named_children[0], node.named_children[-1]
         sign = next((c.type for c in node.children if c.type in ("&&", "||")), ";")
-        verdict = self._condition(left)
+        verdict = self.condition(left)
         if verdict is None and is_test(left):
             with_doubt = self.doubt
             self.doubt = self.doubt or _DOUBTFUL_TEST
@@ -169,26 +138,21 @@ class _Walker(Words):
         if succeeded == (sign == "&&") or sign == ";":
             self.statement(right)
 
-    def _pipeline(self, node: Node) -> None:
-        """What its later parts read is what the earlier ones print."""
-        held = self.input
-        for child in node.named_children:
-            self.statement(child)
-            self.input = (None, 0)
-        self.input = held
-
-    def _condition(self, node: Node) -> bool | None:
+    def condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
         if node.type in ("test_command", "command"):
-            self._inside(node)
+            self.inside(node)
         if node.type == "test_command":
             return decide_test(self, node)
+        if node.type == "compound_statement" and node.children[0].type == "((":
+            result = run((node.text or b"").decode("utf-8", "replace")[2:-2], self.variables)
+            return None if result is None else result != "0"
         if node.type == "negated_command":
-            inner = self._condition(node.named_children[0]) if node.named_children else None
+            inner = self.condition(node.named_children[0]) if node.named_children else None
             return None if inner is None else not inner
         if node.type == "list":
-            left = self._condition(node.named_children[0])
-            right = self._condition(node.named_children[-1])
+            left = self.condition(node.named_children[0])
+            right = self.condition(node.named_children[-1])
             both = any(c.type == "&&" for c in node.children)
             if left is None or right is None:
                 return None
@@ -211,7 +175,7 @@ class _Walker(Words):
         verdict: bool | None = True
         for condition in conditions:
             if condition.is_named:
-                verdict = self._condition(condition)
+                verdict = self.condition(condition)
         inner = [
             child
             for child in node.named_children
@@ -231,97 +195,31 @@ class _Walker(Words):
         if verdict is None:
             self.doubt = self.doubt or _DOUBTFUL_TEST
             for child in inner:
-                self._doubtful(child)
+                self.doubtful(child)
         if others:
             first, rest = others[0], others[1:]
             if first.type == "else_clause":
                 for child in first.named_children:
-                    self.statement(child) if verdict is False else self._doubtful(child)
+                    self.statement(child) if verdict is False else self.doubtful(child)
             else:
                 tests = [c for c in first.named_children if is_condition_of(first, c)]
                 truth: bool | None = None
                 for test in tests:
-                    truth = self._condition(test)
+                    truth = self.condition(test)
                 body = [c for c in first.named_children if c not in tests]
                 self._branches(truth if verdict is False else None, body, rest)
         self.doubt = held
 
-    def _doubtful(self, node: Node) -> None:
+    def doubtful(self, node: Node) -> None:
         """Walk what may not run: what it sets is not known afterwards."""
-        with suppress(_Exit, _Return):
+        with suppress(_Exit, _Return, LeaveTurn):
             self.statement(node)
-        self._forget(node)
-
-    def _forget(self, node: Node) -> None:
-        """Variables that are set below a node are not known any more."""
-        waiting = [node]
-        while waiting:
-            child = waiting.pop()
-            if child.type == "variable_assignment":
-                name = child.child_by_field_name("name")
-                if name is not None and name.text:
-                    self.variables[name.text.decode("utf-8", "replace")] = None
-            waiting.extend(child.named_children)
-
-    def _for(self, node: Node) -> None:
-        variable = node.child_by_field_name("variable")
-        body = node.child_by_field_name("body")
-        if variable is None or body is None or variable.text is None:
-            return
-        name = variable.text.decode("utf-8", "replace")
-        values: list[str | None] = []
-        for child in node.children_by_field_name("value"):
-            self._inside(child)
-            fields = self._split(self._fields(child))
-            values.extend(text for text, _ in self._braced([child], fields))
-        if not node.children_by_field_name("value"):
-            values = list(self.positional) if self.positional_known else [None]
-        if any(value is None for value in values):
-            self.variables[name] = None
-            self._loop(node)
-            return
-        for value in values:
-            self.variables[name] = value
-            self.body(body)
-
-    def _loop(self, node: Node) -> None:
-        body = node.child_by_field_name("body")
-        if body is None:
-            return
-        condition = node.child_by_field_name("condition")
-        if condition is not None and node.type == "while_statement":
-            if self._each_line(condition, body):
-                return
-            # It is asked at least once.
-            self._condition(condition)
-        self._forget(node)
-        held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_LOOP
-        self._doubtful(body)
-        self.doubt = held
-
-    def _each_line(self, condition: Node, body: Node) -> bool:
-        """``while read a b`` over a here-document whose text is known; whether it was one."""
-        text = self.input[0]
-        if text is None or condition.type != "command":
-            return False
-        words = [word for word, _ in self.fields_of_command(condition)]
-        names = [word for word in words[1:] if word != "-r" and word is not None]
-        plain = all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in names)
-        if words[:1] != ["read"] or None in words or not names or not plain or "\\" in text:
-            return False
-        for line in text.splitlines():
-            values = line.strip().split(None, len(names) - 1)
-            for place, name in enumerate(names):
-                self.variables[name] = values[place] if place < len(values) else ""
-            self.body(body)
-        for name in names:
-            self.variables[name] = ""
-        return True
+        self.forget(node)
 
     def _case(self, node: Node) -> None:
         subject = node.child_by_field_name("value")
         if subject is not None:
-            self._inside(subject)
+            self.inside(subject)
         text = None if subject is None else self.joined(subject)
         items = [child for child in node.named_children if child.type == "case_item"]
         if text is None and subject is not None:
@@ -330,7 +228,7 @@ class _Walker(Words):
             held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
             for item in items:
                 for child in item.named_children:
-                    self._doubtful(child)
+                    self.doubtful(child)
             self.doubt = held
             return
         for item in items:
@@ -370,15 +268,18 @@ class _Walker(Words):
     def _unset(self, node: Node) -> None:
         for child in node.named_children:
             if child.text:
-                self.variables[child.text.decode("utf-8", "replace")] = ""
+                name = child.text.decode("utf-8", "replace")
+                self.variables[name] = IFS if name == "IFS" else ""
 
     def _sets(self, node: Node) -> None:
-        """``((i++))``: what it sets is not known afterwards."""
-        for name in assigned((node.text or b"").decode("utf-8", "replace")):
-            self.variables[name] = None
+        """``((i++))``"""
+        text = (node.text or b"").decode("utf-8", "replace")
+        run(text, self.variables)
+        if self.doubt or self.left:
+            self.variables |= dict.fromkeys(assigned(text))
 
     def _assignment(self, node: Node) -> None:
-        self._inside(node)
+        self.inside(node)
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name is None or name.text is None:
             return
@@ -387,11 +288,11 @@ class _Walker(Words):
         if any(child.type == "+=" for child in node.children):
             before = self.variables.get(word, "")
             text = None if before is None or text is None else before + text
-        self.variables[word] = None if self.doubt else text
+        self.variables[word] = None if self.doubt or self.left else text
 
     # -- commands
 
-    def _inside(self, node: Node) -> None:
+    def inside(self, node: Node) -> None:
         """Run what command substitutions below a node run: it happens before its own command."""
         if node.text is None or not any(sign in node.text for sign in (b"$(", b"`", b"<(", b">(")):
             return
@@ -426,16 +327,20 @@ class _Walker(Words):
         _, text = script_of(texts)
         if text is None and reads_script(texts):
             text = self.input[0]
+        if text is None and self.piped and reads_script(texts):
+            piped = ShellWord(self.piped, place)
+            self.script.commands.append(SimpleCommand((words[0], piped), place, self.doubt))
+            return True
         if text is None:
             return False
         held = dict(self.variables)
-        with suppress(_Exit, _Return):
+        with suppress(_Exit, _Return, LeaveTurn):
             self._text(text, place)
         self.variables = held
         return True
 
     def _command(self, node: Node) -> None:
-        self._inside(node)
+        self.inside(node)
         fields = self.fields_of_command(node)
         if not fields:
             for child in node.named_children:
@@ -443,6 +348,8 @@ class _Walker(Words):
                     self._assignment(child)
             return
         if len(self.script.commands) >= COMMANDS:
+            text = f"there are more than {COMMANDS} commands; this and what follows is not read"
+            self.script.errors.append(ShellError(self.span(node), text))
             raise _Exit
         words = tuple(ShellWord(text, span) for text, span in fields)
         words = words[unwrapped([word.text for word in words]) :]
@@ -453,23 +360,40 @@ class _Walker(Words):
             name = words[0].text
         if self._runs_text(words, self.span(node)):
             return
+        if name in ("break", "continue"):
+            self.leave(name, (words[1].text if len(words) > 1 else "1") or "1")
+            return
         if name in ("read", "getopts", "mapfile", "readarray", "let", "alias"):
             self._sets_words(name, words[1:])
+            self.reads(node, [word.text for word in words])
         if name in self.functions:
             self._call(self.functions[name], [word.text for word in words[1:]])
             return
-        if name == "set" and len(words) > 1 and words[1].text == "--":
-            self.positional = [word.text for word in words[2:]]
-            self.positional_known = True
+        if name in ("set", "shift") and self._positional(name, [word.text for word in words[1:]]):
             return
-        if name == "shift":
-            self.positional = self.positional[1:]
-            return
-        if name in ("exit", "exec") and len(words) < 3 and not self.doubt and name == "exit":
+        if name == "exit" and len(words) < 3 and not (self.doubt or self.left):
             raise _Exit
-        if name == "return" and not self.doubt:
+        if name == "return" and not (self.doubt or self.left):
             raise _Return
-        self.script.commands.append(SimpleCommand(words, self.span(node), self.doubt, *self.input))
+        self.script.commands.append(
+            SimpleCommand(words, self.span(node), self.doubt or self.left, *self.input)
+        )
+
+    def _positional(self, name: str, words: list[str | None]) -> bool:
+        """``set -- a b`` and ``shift``; whether it was about the positional parameters."""
+        first = words[0] if words else ""
+        if name == "set":
+            if not words or (first is not None and first[:1] in ("-", "+") and first != "--"):
+                return False
+            self.positional = words[1:] if first == "--" else words
+            self.positional_known = first is not None and not (self.doubt or self.left)
+            return True
+        count = int(first) if first and re.fullmatch(r"[0-9]{1,4}", first) else None
+        if (words and count is None) or self.doubt or self.left:
+            self.positional_known = False
+        else:
+            self.positional = self.positional[1 if count is None else count :]
+        return True
 
     def _sets_words(self, name: str, words: Sequence[ShellWord]) -> None:
         """``read`` and its like: the variables that they name are not known afterwards."""
@@ -479,9 +403,12 @@ class _Walker(Words):
                 alias, _, meaning = text.partition("=")
                 if meaning.split():
                     self.aliases[alias] = meaning
-            for variable in assigned(text) if name == "let" else [text]:
-                if re.fullmatch(r"[A-Za-z_]\w*", variable):
-                    self.variables[variable] = None
+            if name == "let":
+                run(text, self.variables)
+                if self.doubt or self.left:
+                    self.variables |= dict.fromkeys(assigned(text))
+            elif re.fullmatch(r"[A-Za-z_]\w*", text):
+                self.variables[text] = None
 
     def _call(self, body: Node, arguments: list[str | None]) -> None:
         if self.depth >= DEPTH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -44,12 +44,59 @@ def parse_shell(text: str) -> Node:
     return tree_sitter.Parser(language).parse(octets).root_node
 
 
+class HereDocument(NamedTuple):
+    """A here-document that was taken out of a script; ``line`` is its first one."""
+
+    text: str
+    expands: bool
+    line: int
+
+
+_HERE: Final = re.compile(r"<<(-?)[ \t]*(\\?)(['\"]?)([A-Za-z_]\w*)\3(?=[^'\"]*\|)")
+
+
+def without_here_documents(text: str) -> tuple[str, dict[str, HereDocument]]:
+    """A script whose ``cat <<EOF | while read`` reads a file instead; and what is in that.
+
+    The grammar takes what follows a pipe for commands, and the rest of the script for the
+    document.  Lines keep their numbers.
+    """
+    documents: dict[str, HereDocument] = {}
+    if "<<" not in text:
+        return text, documents
+    lines = text.split("\n")
+    at = 0
+    while at < len(lines):
+        match = _HERE.search(lines[at])
+        at += 1
+        if match is None or lines[at - 1].lstrip().startswith("#"):
+            continue
+        tabs = "\t" if match[1] else ""
+        end = next((n for n in range(at, len(lines)) if lines[n].lstrip(tabs) == match[4]), None)
+        if end is None:
+            continue
+        name = f"/here-document/{at}"
+        body = "".join(f"{line.lstrip(tabs)}\n" for line in lines[at:end])
+        documents[name] = HereDocument(body, not (match[2] or match[3]), at + 1)
+        lines[at - 1] = f"{lines[at - 1][: match.start()]}< {name}{lines[at - 1][match.end() :]}"
+        # Behind a pipe the grammar takes no empty lines.
+        empty = "\\" if lines[at - 1].endswith("|") else ""
+        lines[at - 1] += empty
+        lines[at : end + 1] = [empty] * (end + 1 - at)
+        at = end + 1
+    return "\n".join(lines), documents
+
+
 def unread(root: Node) -> Iterator[Node]:
     """Every place that the grammar could not read, in the order of the text."""
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        if node.is_error or node.is_missing:
+        # A document without an end takes the rest of the script with it.
+        endless = node.type == "heredoc_redirect" and not any(
+            child.type == "heredoc_end" and child.text for child in node.children
+        )
+        if node.is_error or node.is_missing or endless:
             yield node
-        elif node.has_error:
+        elif node.has_error or b"<<" in (node.text or b""):
             waiting.extend(reversed(node.children))

@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from ..diagnostics import Span
-from .shell_arithmetic import assigned, value
-from .shell_braces import WORDS, braced
+from .shell_arithmetic import assigned, run, value
+from .shell_braces import braced
+from .shell_prints import printed
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -24,8 +25,11 @@ _EXPANSION: Final = re.compile(
     r"\$\{(#?)([A-Za-z_]\w*|[0-9]+|[@*#?])(?:(:?[-=+?]|##?|%%?)(.*))?\}\Z", re.DOTALL
 )
 _NAME: Final = re.compile(r"[0-9]|[A-Za-z_][A-Za-z0-9_]*")
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})\Z")
-_BLANKS: Final = re.compile(r"[ \t\n]+")
+IFS: Final = " \t\n"
+"""Where words are split unless the script sets another IFS."""
+
+
+_NO_WORDS: Final = ("variable_assignment", "file_redirect", "herestring_redirect", "comment")
 
 
 class Words:
@@ -34,6 +38,7 @@ class Words:
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         self.file = file
         self.variables: dict[str, str | None] = variables
+        self.variables.setdefault("IFS", IFS)
         self.positional: list[str | None] = []
         self.positional_known = False
         self.expands_braces = False
@@ -53,7 +58,7 @@ class Words:
         found: list[tuple[str | None, Span]] = []
         words: list[list[Node]] = []
         for child in node.named_children:
-            if child.type in ("variable_assignment", "file_redirect", "comment"):
+            if child.type in _NO_WORDS:
                 continue
             # The grammar parts $1@$2 before its last digit: what touches is one word.
             if words and words[-1][-1].end_byte == child.start_byte:
@@ -88,7 +93,8 @@ class Words:
             if place and (parts[place - 1].text or b"").endswith(b"$"):
                 match = _NAME.match(raw)
                 if match is not None:
-                    fields += [*self._expand(match[0]), (_unescape(raw[match.end() :]), False)]
+                    tail = _unescape(raw[match.end() :])
+                    fields += [*self._expand(match[0]), (tail, bool(tail))]
                     continue
             fields += self._fields(part)
         return fields
@@ -107,11 +113,13 @@ class Words:
             case "raw_string":
                 return [(raw[1:-1], True)]
             case "ansi_c_string":
-                return [(None, True)]
+                return [(_ansi(raw[2:-1]), True)]
             case "string":
                 if raw == '"$@"':
                     # Each parameter a word of its own, whatever is in it.
-                    return [(text, text != " ") for text, _ in self._expand("@")]
+                    return [
+                        (text, place % 2 == 0) for place, (text, _) in enumerate(self._expand("@"))
+                    ]
                 return [(self._string(node), True)]
             case "concatenation" | "command_name":
                 return self._touching(node.named_children)
@@ -126,36 +134,33 @@ class Words:
             case "process_substitution":
                 return [(None, False)]
             case "word" | "extglob_pattern" | "regex":
-                return [(_unescape(raw), "\\" in raw)]
+                return [(_unescape(raw), bool(raw))]
             case _:
-                return [(_unescape(raw), False)]
+                text = _unescape(raw)
+                return [(text, bool(text))]
 
     def _arithmetic(self, raw: str) -> str | None:
         """``$((i + 1))``; what it sets is not known afterwards."""
         inner = raw[3:-2] if raw.startswith("$((") else raw[2:-1]
-        found = value(inner, self.variables)
-        for name in assigned(inner):
-            self.variables[name] = None
-        return found
+        return run(inner, self.variables) if assigned(inner) else value(inner, self.variables)
 
     def _printed(self, node: Node) -> str | None:
-        """What ``seq`` and ``echo`` print, when they are all that a substitution runs."""
-        if node.named_child_count != 1 or node.named_children[0].type != "command":
+        """What a substitution runs prints, when that is one command or a pipe of them."""
+        if node.named_child_count != 1:
             return None
-        words = [text for text, _ in self.fields_of_command(node.named_children[0])]
-        known = [word for word in words if word is not None]
-        if len(known) != len(words) or not known:
+        inner = node.named_children[0]
+        text: str | None = None
+        for command in inner.named_children if inner.type == "pipeline" else [inner]:
+            text = self.printed(command, text)
+            if text is None:
+                return None
+        return None if text is None else text.rstrip("\n")
+
+    def printed(self, node: Node, given: str | None) -> str | None:
+        """What a simple command prints, where its words and what it reads decide that."""
+        if node.type != "command" or any(c.type == "file_redirect" for c in node.named_children):
             return None
-        if known[0] == "echo" and not any(word.startswith("-") for word in known[1:]):
-            return " ".join(known[1:])
-        if known[0] == "seq" and 2 <= len(known) <= 4 and all(map(_INTEGER.match, known[1:])):
-            numbers = [int(word) for word in known[1:]]
-            first = numbers[0] if len(numbers) > 1 else 1
-            step = numbers[1] if len(numbers) > 2 else 1
-            if step:
-                found = range(first, numbers[-1] + (1 if step > 0 else -1), step)
-                return "\n".join(map(str, found[:WORDS]))
-        return None
+        return printed([text for text, _ in self.fields_of_command(node)], given)
 
     def _string(self, node: Node) -> str | None:
         """A string in double quotes."""
@@ -171,7 +176,7 @@ class Words:
             texts = [text for text, _ in self._fields(child)]
             if any(text is None for text in texts):
                 return None
-            parts.append(" ".join(text for text in texts if text is not None))
+            parts.append("".join(text for text in texts if text is not None))
             at = end
         parts.append(_unescape_quoted(octets[at:-1].decode("utf-8", "replace")))
         return "".join(parts)
@@ -182,7 +187,8 @@ class Words:
                 return [(None, False)]
             fields: list[_Field] = []
             for place, value in enumerate(self.positional):
-                fields += [(" ", False), (value, False)] if place else [(value, False)]
+                apart = (self.variables.get("IFS") or " ")[0]
+                fields += [(apart, False), (value, False)] if place else [(value, False)]
             return fields
         if name == "#":
             return [(str(len(self.positional)) if self.positional_known else None, False)]
@@ -222,29 +228,55 @@ class Words:
         return [(text, False)]
 
     def _split(self, fields: Sequence[_Field]) -> Iterator[_Field]:
-        """Split what was not quoted at its blanks, and join the rest to words."""
+        """Split what was not quoted where IFS says, and join the rest to words."""
         current: str | None = ""
         started = False
+        apart = separators(self.variables.get("IFS"))
         for text, quoted in fields:
-            if text is None:
+            if text is None or (apart is None and not quoted):
                 current, started = None, True
                 continue
-            if quoted or not _BLANKS.search(text):
+            if quoted or apart is None or not apart.search(text):
                 if text or quoted:
                     started = True
                 current = None if current is None else current + text
                 continue
-            pieces = _BLANKS.split(text)
-            for place, piece in enumerate(pieces):
-                if place:
-                    if started:
-                        yield current, False
-                    current, started = "", False
-                if piece:
-                    current = None if current is None else current + piece
-                    started = True
+            at = 0
+            for match in apart.finditer(text):
+                piece = text[at : match.start()]
+                at = match.end()
+                if started or piece or match[0].strip(IFS):
+                    yield None if current is None else current + piece, False
+                current, started = "", False
+            if at < len(text):
+                current, started = text[at:], True
         if started:
             yield current, False
+
+
+def separators(ifs: str | None) -> re.Pattern[str] | None:
+    """What parts words (POSIX shell, 2.6.5); ``None`` where IFS is not known.
+
+    Blanks of IFS part as many as they are, every other sign of it alone.
+    """
+    if ifs is None:
+        return None
+    if not ifs:
+        return re.compile(r"(?!)")
+    blanks = "".join(sign for sign in ifs if sign in IFS)
+    others = "".join(sign for sign in ifs if sign not in IFS)
+    of_blanks, of_others = (f"[{re.escape(signs)}]" if signs else "" for signs in (blanks, others))
+    if not of_others:
+        return re.compile(f"{of_blanks}+")
+    return re.compile(f"{of_blanks}*{of_others}{of_blanks}*|{of_blanks}+" if blanks else of_others)
+
+
+def _ansi(text: str) -> str | None:
+    """``$'...'`` with the escapes of blanks; others are rare."""
+    if re.search(r"\\[^nt'\\]", text):
+        return None
+    signs = {"n": "\n", "t": "\t"}
+    return re.sub(r"\\(.)", lambda match: signs.get(match[1], match[1]), text)
 
 
 def _plain(text: str) -> str | None:

@@ -8,17 +8,18 @@ cut anywhere is still read.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from .addresses import belongs_to_block, device_of_head, looks_like_address, read_address
 from .association import Association, Group
 from .capture import clean_lines
 from .interface import Attachment, InterfaceAddress, Route, RoutingRule
-from .listing import Listing
+from .listing import Listing, UnreadRow
 from .noise import Noise
 from .parameters import Parameter, looks_like_parameter, read_parameter
 from .reading import UNNAMED, Reading
@@ -51,6 +52,11 @@ from .stack import (
 from .table import read_tables
 from .tncfg import looks_like_attachment, read_attachments
 from .written import WrittenConfiguration, is_conf, policy_group_of
+
+_CHANGE: Final = re.compile(
+    r"(?:\bipsec|/ipsec)[ /]eroute .*--(?:add|replace|del|clear|addin|replacein)\b"
+)
+"""A command that changes the table of eroutes."""
 
 
 class _Version(NamedTuple):
@@ -100,6 +106,7 @@ def read_source(
     rest = _Rest(lines, name, collector, section)
     listings = read_tables(lines, data, name, collector, rest.take)
     rest.end()
+    rest.changed(listings)
     rest.noise.report(
         collector,
         ("holds nothing that is read", "hold nothing that is read"),
@@ -123,6 +130,7 @@ class _Rest:
         self._family = 4
         self._open_route: Route | None = None
         self._hops = 0
+        self._changes: list[tuple[int, int]] = []
         self.noise = Noise(lines, name)
         self.entries: list[_Entry] = []
         self.places: list[tuple[int, int]] = [(0, section.place)]
@@ -136,6 +144,8 @@ class _Rest:
         heading = sectioner.heading(index)
         section = sectioner.section
         if heading:
+            if _CHANGE.search(section.name):
+                self._changes.append((index, section.place))
             if section.number != before.number:
                 self._leave_section()
             self.names[section.place] = section.host
@@ -171,6 +181,25 @@ class _Rest:
         if written is not None and last.barf and is_conf(last.name):
             # A barf goes on behind the configuration.
             written.cut = Span(self._name, len(self._lines))
+
+    def changed(self, listings: Sequence[Listing]) -> None:
+        """Refuse what was typed behind the last print of a table, and is not in it."""
+        for index, place in self._changes:
+            printed = [x for x in listings if self.place_of(x.span.line) == place]
+            if not printed or printed[-1].span.line > index:
+                continue
+            span = Span(self._name, index + 1)
+            printed[-1].unread.append(UnreadRow(*span))
+            self._collector.add(
+                Diagnostic(
+                    "ET154",
+                    Severity.ERROR,
+                    "this command changed the table behind its last print",
+                    span,
+                    excerpt=self._lines[index],
+                    hint="take the table again, or take this line away if the command failed",
+                )
+            )
 
     def _configuration(self, line: str, index: int, section: Section) -> bool:
         """Keep a line of ipsec.conf, or of a policy group, of the host; whether it was one."""

@@ -28,6 +28,7 @@ from .row import (
     read_row,
     refuse,
 )
+from .sections import DATE_LINE
 
 _NEW_LISTING: Final = re.compile(
     r"ipsec[ _]eroute|eroute/all|ipsec look|ipsec barf|_{10,} |^Linux (?:FreeS/WAN|Openswan)"
@@ -45,6 +46,9 @@ _CUT_ROW: Final = re.compile(r"\s*-?[0-9]+(?:\s+[\[0-9a-fA-F:./\]]*\s*-?)?\Z")
 
 _OTHER_ROW: Final = re.compile(r"\s*(?:(?:ipsec|mast)[0-9]+ ?->|\S+@\S+ [A-Z]\S*: )")
 """A row of ``ipsec tncfg`` or ``ipsec spi``: its arrow is not that of an eroute."""
+
+_LOGGED: Final = re.compile(r".*?(?:\bpluto\b|\bklips_|^\| ).*?\beroute\s+[0-9a-fA-F:.]+/")
+"""What pluto and KLIPS log of an eroute that comes or goes (``DBG_log`` of kernel.c:raw_eroute)."""
 
 _QUOTE: Final = re.compile(r"(?:[>|] ?)+(?=\s*[-+]?[0-9\[])")
 _QUOTE_ANY: Final = re.compile(r"(?:[>|] ?)+")
@@ -167,7 +171,7 @@ class _Reader:
             return self._row(index, offset)
         if ROW_START.match(text):
             return self._joined(index, offset)
-        if ROW_ANYWHERE.search(text):
+        if ROW_ANYWHERE.search(text) and not _LOGGED.match(text):
             self._take(RowText(line, self._span(index, index)))
             return index + 1
         return self._no_row(index)
@@ -176,7 +180,7 @@ class _Reader:
         line = self.lines[index]
         if line.strip():
             ends = self.other(index)
-            if ends or _NEW_LISTING.search(line):
+            if ends or _NEW_LISTING.search(line) or DATE_LINE.match(line):
                 self._begin()
         return index + 1
 

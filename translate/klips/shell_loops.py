@@ -1,0 +1,253 @@
+"""Loops of a shell script: played turn by turn where the text alone says how often they run."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from .shell_arithmetic import assigned, run
+from .shell_commands import Script, ShellError
+from .shell_words import IFS, Words, separators
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node
+
+TURNS: Final = 2_000
+"""All counted loops together: those that a person wrote for tunnels end before."""
+
+_ARITHMETIC: Final = (
+    "postfix_expression",
+    "unary_expression",
+    "binary_expression",
+    "arithmetic_expansion",
+)
+
+_DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
+_DOUBTFUL_TURN: Final = "only a running shell knows whether this turn of the loop comes so far"
+
+
+class LeaveTurn(Exception):  # noqa: N818 - control flow
+    """``break`` or ``continue`` was reached."""
+
+    def __init__(self, name: str, levels: int) -> None:
+        super().__init__(name)
+        self.goes_on = name == "continue"
+        self.levels = levels
+
+
+class Loops(Words):
+    """``for``, ``while``, ``until``, and what leaves them."""
+
+    def __init__(self, file: str, variables: dict[str, str | None]) -> None:
+        super().__init__(file, variables)
+        self.script = Script()
+        self.input: tuple[str | None, int] = (None, 0)
+        self.doubt = ""
+        self.left = ""
+        """Doubt whether this turn was left before, by a ``continue`` in a doubtful branch."""
+        self._stays_left = False
+        self._loops = 0
+        self._turns = 0
+
+    @abstractmethod
+    def body(self, node: Node) -> None:
+        """Walk the statements in a node."""
+
+    @abstractmethod
+    def condition(self, node: Node) -> bool | None:
+        """Run a condition; true or false where it can be decided."""
+
+    @abstractmethod
+    def doubtful(self, node: Node) -> None:
+        """Walk what may not run."""
+
+    @abstractmethod
+    def inside(self, node: Node) -> None:
+        """Run what command substitutions below a node run."""
+
+    def leave(self, name: str, levels: str) -> None:
+        """Carry out ``break`` or ``continue``."""
+        if not self._loops:
+            return
+        if self.doubt or self.left:
+            self.left = self.left or _DOUBTFUL_TURN
+            self._stays_left = self._stays_left or name == "break" or levels != "1"
+            return
+        raise LeaveTurn(name, int(levels) if levels.isdecimal() and len(levels) < 3 else 1)
+
+    def for_loop(self, node: Node) -> None:
+        """``for name in words``."""
+        variable = node.child_by_field_name("variable")
+        body = node.child_by_field_name("body")
+        if variable is None or body is None or variable.text is None:
+            return
+        name = variable.text.decode("utf-8", "replace")
+        values: list[str | None] = []
+        for child in node.children_by_field_name("value"):
+            self.inside(child)
+            fields = self._split(self._fields(child))
+            values.extend(text for text, _ in self._braced([child], fields))
+        if not node.children_by_field_name("value"):
+            values = list(self.positional) if self.positional_known else [None]
+        if any(value is None for value in values):
+            self.variables[name] = None
+            self._doubtful_loop(node, body)
+            return
+        with self._loop():
+            for value in values:
+                self.variables[name] = value
+                if not self._turn(body):
+                    return
+
+    def while_loop(self, node: Node) -> None:
+        """``while`` and ``until``."""
+        body, condition = (node.child_by_field_name(name) for name in ("body", "condition"))
+        if body is None or condition is None:
+            return
+        if self._each_line(condition, body):
+            return
+        wanted = node.children[0].type != "until"
+        # What no variable ends, a signal does.
+        ends = b"$" in (condition.text or b"") or (condition.text or b"").startswith(b"((")
+        with self._loop():
+            while self._turns_are_left():
+                verdict = self.condition(condition)
+                if verdict is None or not ends:
+                    break
+                if verdict is not wanted or not self._turn(body):
+                    return
+            else:
+                self._endless(node)
+                return
+        self._doubtful_loop(node, body)
+
+    def counting_loop(self, node: Node) -> None:
+        """``for ((i = 0; i < 9; i++))``."""
+        body = node.child_by_field_name("body")
+        head = (node.text or b"").decode("utf-8", "replace").partition("((")[2].partition("))")[0]
+        parts = head.split(";")
+        if body is None or len(parts) != 3:
+            return
+        first, condition, step = parts
+        if self.doubt or self.left:
+            self._doubtful_loop(node, body)
+            return
+        run(first, self.variables)
+        with self._loop():
+            while self._turns_are_left():
+                verdict = run(condition, self.variables)
+                if verdict is None:
+                    break
+                if verdict == "0" or not self._turn(body):
+                    return
+                run(step, self.variables)
+            else:
+                self._endless(node)
+                return
+        self._doubtful_loop(node, body)
+
+    def _doubtful_loop(self, node: Node, body: Node) -> None:
+        self.forget(node)
+        held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_LOOP
+        with self._loop():
+            self.doubtful(body)
+        self.doubt = held
+
+    def _turns_are_left(self) -> bool:
+        self._turns += 1
+        return self._turns <= TURNS
+
+    def _endless(self, node: Node) -> None:
+        text = f"this loop does not end: {TURNS} turns of counted loops were read"
+        self.script.errors.append(ShellError(self.span(node), text))
+
+    @contextmanager
+    def _loop(self) -> Iterator[None]:
+        held = self.left, self._stays_left
+        self._loops += 1
+        try:
+            yield
+        finally:
+            self._loops -= 1
+            self.left, self._stays_left = held
+
+    def _turn(self, body: Node) -> bool:
+        """One turn of a loop; whether it goes on."""
+        before = self.left
+        try:
+            self.body(body)
+        except LeaveTurn as leave:
+            if leave.levels > 1 and self._loops > 1:
+                leave.levels -= 1
+                raise
+            return leave.goes_on
+        if not self._stays_left:
+            self.left = before
+        return True
+
+    def forget(self, node: Node) -> None:
+        """Variables that are set below a node are not known any more."""
+        waiting = [node]
+        while waiting:
+            child = waiting.pop()
+            text = (child.text or b"").decode("utf-8", "replace")
+            if child.type in ("variable_assignment", "for_statement"):
+                name = child.child_by_field_name("name") or child.child_by_field_name("variable")
+                if name is not None and name.text:
+                    self.variables[name.text.decode("utf-8", "replace")] = None
+            elif child.type in _ARITHMETIC or text.startswith("let "):
+                self.variables |= dict.fromkeys(assigned(text))
+            elif child.type == "command" and text.startswith("read "):
+                self.variables |= dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text[5:]))
+            waiting.extend(child.named_children)
+
+    # -- read
+
+    def _each_line(self, condition: Node, body: Node) -> bool:
+        """``while read a b`` over lines that are known; whether it was one."""
+        text = self.input[0]
+        if text is None or condition.type != "command" or "\\" in text:
+            return False
+        names = self.names_of_read([word for word, _ in self.fields_of_command(condition)])
+        apart = self.separators_of(condition)
+        if not names or apart is None:
+            return False
+        with self._loop():
+            for line in text.splitlines():
+                self.set_words(names, line, apart)
+                if not self._turn(body):
+                    return True
+        for name in names:
+            self.variables[name] = ""
+        return True
+
+    @staticmethod
+    def names_of_read(words: list[str | None]) -> list[str]:
+        """The variables that ``read`` sets; none where these words are another command."""
+        names = [word for word in words[1:] if word != "-r" and word is not None]
+        if words[:1] != ["read"] or None in words:
+            return []
+        return names if all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in names) else []
+
+    def separators_of(self, command: Node) -> re.Pattern[str] | None:
+        """Where a command splits words: ``IFS=: read a b`` sets it for itself."""
+        ifs = self.variables.get("IFS")
+        for child in command.named_children:
+            name, value = child.child_by_field_name("name"), child.child_by_field_name("value")
+            if child.type == "variable_assignment" and name is not None and name.text == b"IFS":
+                ifs = "" if value is None else self.joined(value)
+        return separators(ifs)
+
+    def set_words(self, names: list[str], line: str, apart: re.Pattern[str]) -> None:
+        """Give the words of a line to variables; the last one takes the rest."""
+        # Blanks at the ends go where IFS has them.
+        rest = line.strip(IFS) if apart.fullmatch(" ") else line
+        for name in names[:-1]:
+            match = apart.search(rest)
+            end, start = match.span() if match is not None else (len(rest), len(rest))
+            self.variables[name], rest = rest[:end], rest[start:]
+        self.variables[names[-1]] = rest
