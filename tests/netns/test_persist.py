@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,23 @@ def test_changed_firewall_rules_alone_are_a_change(host: Host) -> None:
     assert host.run("apply", "--yes", table=TABLE)[0] == 0
     assert "reject" in host.rules()
     assert host.run("plan", table=TABLE)[0] == 0
+
+
+@pytest.mark.parametrize("part", ["all", "but one"])
+def test_what_a_script_had_installed_is_saved_too(host: Host, part: str) -> None:
+    first = persist(host)
+    script = host.folder / "gateway.sh"
+    words = ["convert", "-q", "-o", str(script), str(host.folder / "table.eroute")]
+    subprocess.run([sys.executable, "-m", "eroute_translate", *words], check=True)
+    reboot(host)
+    shutil.rmtree(host.folder / "state")
+    subprocess.run(["ip", "netns", "exec", host.name, "sh", str(script)], check=True)
+    if part == "but one":
+        one = "src 172.31.252.0/24 dst 192.168.7.0/24 dir out"
+        ip(host.name, "xfrm", "policy", "delete", *one.split())
+    assert persist(host) == first
+    code, text = host.run("status")
+    assert (code, "not those that are in place" in text) == (0, False), text
+    reboot(host)
+    assert host.run("restore")[0] == 0
+    assert host.policies() == first

@@ -105,9 +105,9 @@ def _status(arguments: argparse.Namespace) -> int:
     for line in describe(look_around(arguments.netns, plan.sockets)):
         print(f"* {line}")
     if saved is not None:
-        agrees = set(saved.policies) == {p._replace(index=0) for p in ours}
+        then = plan_of_dump(Sieve(saved.policies), kernel.datagrams(), journal.owned_messages())
         print(
             f"the next boot installs {len(saved.policies)} policies"
-            + ("" if agrees else ", which are not those that are in place now")
+            + ("" if then.empty else ", which are not those that are in place now")
         )
     return EXIT_STALE if lost_policies or lost or record is not None else EXIT_DONE
