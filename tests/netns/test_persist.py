@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from eroute_translate.apply.unit import unit_path
 from tests.netns.spaces import inside, ip
 from tests.netns.test_apply import OTHER, TABLE, Host, host
 
@@ -21,6 +22,10 @@ pytestmark = pytest.mark.kernel
 
 def unit_folder(host: Host) -> Path:
     return host.folder / "units"
+
+
+def unit_name(host: Host) -> str:
+    return f"eroute-translate-{host.name}.service"
 
 
 def persist(host: Host, table: str = TABLE) -> list[str]:
@@ -39,8 +44,8 @@ def reboot(host: Host) -> None:
 
 def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     first, rules = persist(host), host.rules()
-    unit = (unit_folder(host) / "eroute-translate.service").read_text(encoding="utf-8")
-    assert (unit_folder(host) / "sysinit.target.wants/eroute-translate.service").is_symlink()
+    unit = (unit_folder(host) / unit_name(host)).read_text(encoding="utf-8")
+    assert (unit_folder(host) / "sysinit.target.wants" / unit_name(host)).is_symlink()
     command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     words = [word.strip('"') for word in command.removeprefix("ExecStart=").split()]
     assert words[-2:] == ["--netns", host.name]
@@ -50,8 +55,9 @@ def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     assert done.returncode == 0, done.stderr
     assert host.policies() == first
     assert host.rules() == rules
-    code, text = host.run("status")
-    assert (code, "the next boot installs" in text) == (0, True)
+    code, text = host.run("status", "--unit-folder", str(unit_folder(host)))
+    assert (code, "the next boot installs" in text, "no unit" in text) == (0, True, False)
+    assert "no unit" in host.run("status")[1]
     assert host.run("restore")[0] == 0
     assert host.policies() == first
 
@@ -59,7 +65,7 @@ def test_a_reboot_restores_what_was_saved(host: Host) -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_reads_the_unit(host: Host) -> None:
     persist(host)
-    unit = unit_folder(host) / "eroute-translate.service"
+    unit = unit_folder(host) / unit_name(host)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],
         capture_output=True,
@@ -179,6 +185,47 @@ def test_what_a_script_had_installed_is_saved_too(host: Host, part: str) -> None
     assert persist(host) == first
     code, text = host.run("status")
     assert (code, "not those that are in place" in text) == (0, False), text
+    reboot(host)
+    assert host.run("restore")[0] == 0
+    assert host.policies() == first
+
+
+def test_each_target_has_a_unit_of_its_own(host: Host) -> None:
+    persist(host)
+    other = Host(f"{host.name}-b", host.folder)
+    subprocess.run(["ip", "netns", "add", other.name], check=True)
+    try:
+        persist(other, OTHER)
+    finally:
+        subprocess.run(["ip", "netns", "del", other.name], check=True)
+    names = {path.name: path.read_text() for path in unit_folder(host).glob("*.service")}
+    assert set(names) == {unit_name(host), unit_name(other)}
+    assert f'"{host.name}"\n' in names[unit_name(host)]
+    assert unit_path(None).name == "eroute-translate.service"
+    assert unit_path("a b/ä").name == r"eroute-translate-a\x20b\x2f\xc3\xa4.service"
+
+
+@pytest.mark.parametrize("before", ["fresh", "in place"])
+def test_a_unit_that_cannot_be_written_is_told_beside_what_was_done(
+    host: Host, before: str
+) -> None:
+    if before == "in place":
+        assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    words = ["--persist", "--unit-folder", "/proc/none", "--confirm-within", "60s"]
+    code, text = host.run("apply", "--yes", *words, table=TABLE)
+    assert code == 1
+    assert "no unit installs them at the next boot" in text
+    assert ("eroute-translate confirm" in text) == (before == "fresh")
+
+
+def test_what_is_confirmed_is_saved(host: Host) -> None:
+    words = ("apply", "--yes", "--persist", "--unit-folder", str(unit_folder(host)))
+    code, text = host.run(*words, "--confirm-within", "60s", table=TABLE)
+    assert (code, "once you have confirmed, the next boot" in text) == (0, True)
+    assert host.run("confirm")[0] == 0
+    first = host.policies()
+    code, text = host.run("apply", "--yes", table=OTHER)
+    assert (code, "installs what was saved before, not these" in text) == (0, True)
     reboot(host)
     assert host.run("restore")[0] == 0
     assert host.policies() == first

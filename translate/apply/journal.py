@@ -285,6 +285,11 @@ class Journal:
         except (KeyError, ValueError) as error:
             raise damaged(self._saved, repr(error)) from None
 
+    @property
+    def has_saved(self) -> bool:
+        """Whether the next boot installs something."""
+        return self._saved.exists()
+
     def forget_saved(self) -> None:
         """Install nothing at the next boot."""
         self._remove(self._saved, _next(self._saved))

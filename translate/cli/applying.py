@@ -21,6 +21,7 @@ from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_stat
 from ..apply.states import StatePlan, plan_states
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import Result, apply, roll_back
+from ..apply.unit import UnitError
 from ..equivalence.exact import translate_exactly
 from ..mapping.translation import Translation
 from ..render import render_firewall
@@ -191,7 +192,7 @@ def apply_verb(arguments: argparse.Namespace) -> int:
         if plan.empty:
             print(f"nothing to change: {plan.policies.kept} policies are in place")
             if arguments.persist:
-                _persist_only(arguments, journal, _saved(plan, translation))
+                return _persist_only(arguments, journal, _saved(plan, translation))
             return EXIT_DONE
         if not arguments.yes:
             print_plan(plan, machine=machine)
@@ -207,11 +208,11 @@ def _saved(plan: WholePlan, translation: Translation) -> Saved:
     return Saved(tuple(policies), tuple(wanted_states(translation)), render_firewall(translation))
 
 
-def _persist_only(arguments: argparse.Namespace, journal: Journal, saved: Saved) -> None:
-    """Save what is in place already for the next boot."""
+def _persist_only(arguments: argparse.Namespace, journal: Journal, saved: Saved) -> int:
+    """Save what is in place already for the next boot; return the exit code."""
     journal.write_saved(*saved)
     journal.finish()
-    write_unit(arguments)
+    return _unit_written(arguments, confirmed=True)
 
 
 def _carry_out(
@@ -259,9 +260,25 @@ def _carry_out(
         return EXIT_LEFT
     if not all(dog.in_place() for dog in dogs) and result.deadline:
         return _unwatched(arguments, journal, firewall)
-    if arguments.persist:
-        write_unit(arguments)
     _tell_result(arguments, result)
+    if arguments.persist:
+        return _unit_written(arguments, confirmed=not result.deadline)
+    if journal.has_saved:
+        print("the next boot installs what was saved before, not these: --persist saves them")
+    return EXIT_DONE
+
+
+def _unit_written(arguments: argparse.Namespace, *, confirmed: bool) -> int:
+    """Write the unit, when the changes are in place already; return the exit code."""
+    try:
+        write_unit(arguments, confirmed=confirmed)
+    except UnitError as error:
+        print(
+            f"eroute-translate apply: {error}; the policies are in place, but no unit installs them"
+            " at the next boot",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
     return EXIT_DONE
 
 

@@ -17,7 +17,7 @@ from ..xfrm.state_wire import name_of
 from ..xfrm.text import policy_arguments
 from . import EXIT_DONE, EXIT_LEFT, EXIT_NOTHING, EXIT_STALE, EXIT_USAGE
 from .applying import apply_verb, plan_verb
-from .persist import restore_verb
+from .persist import restore_verb, unit_of
 from .progress import Progress
 from .target import FAILURES, asked, failed, journal_of, kernel_of, pending_of, pending_text
 
@@ -110,4 +110,7 @@ def _status(arguments: argparse.Namespace) -> int:
             f"the next boot installs {len(saved.policies)} policies"
             + ("" if then.empty else ", which are not those that are in place now")
         )
+        unit = unit_of(arguments)
+        if not unit.exists():
+            print(f"but there is no unit to do it: {unit} (--unit-folder names another folder)")
     return EXIT_STALE if lost_policies or lost or record is not None else EXIT_DONE

@@ -211,6 +211,8 @@ def _after_apply(verbs: _Verbs) -> None:
         add_target_host(parser)
         if name == "rollback":
             parser.add_argument("--yes", action="store_true", help="do not ask")
+        if name == "status":
+            add_unit_folder(parser)
 
 
 def _restore(verbs: _Verbs) -> None:
