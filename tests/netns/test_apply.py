@@ -123,6 +123,22 @@ def test_a_whole_life(host: Host) -> None:
     assert host.run("status")[0] == 0
 
 
+def test_a_table_that_was_cut_does_not_uncover(host: Host) -> None:
+    tunnels = "".join(TABLE.splitlines(keepends=True)[:2])
+    assert host.run("apply", "--yes", table=tunnels + OTHER.splitlines()[1])[0] == 0
+    before = host.policies()
+    code, text = host.run("plan", table=tunnels)
+    assert (code, "* in clear afterwards: 172.31.252.0/24 -> 192.168.0.0/16" in text) == (10, True)
+    assert '"uncovered": [\n  {' in host.run("plan", "--format", "json", table=tunnels)[1]
+    code, text = host.run("apply", "--yes", table=tunnels)
+    assert code == 12
+    assert "172.31.252.0/24 -> 192.168.0.0/16 is protected now" in text
+    assert host.policies() == before
+    code, text = host.run("apply", "--yes", "--allow-clear", table=tunnels)
+    assert (code, "in clear afterwards" in text) == (0, True)
+    assert host.policies() != before
+
+
 def test_the_script_and_apply_leave_the_same(host: Host) -> None:
     assert host.run("apply", "--yes", table=TABLE)[0] == 0
     applied, rules = host.policies(), host.rules()
@@ -174,7 +190,7 @@ def test_rollback_by_hand(host: Host) -> None:
 def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> None:
     host.run("apply", "--yes", table=BIG)
     after = host.policies()
-    host.run("apply", "--yes", table=OTHER)
+    host.run("apply", "--yes", "--allow-clear", table=OTHER)
     before = host.policies()
     cases = caught = 0
     for delay in range(3):
@@ -195,7 +211,7 @@ def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> No
         cases += 1
         if not host.pending and host.policies() == after:
             # It was final already, whether or not there was time to say so.
-            host.run("apply", "--yes", table=OTHER)
+            host.run("apply", "--yes", "--allow-clear", table=OTHER)
             assert host.policies() == before
             continue
         assert process.returncode != 0

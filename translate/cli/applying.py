@@ -21,6 +21,7 @@ from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_stat
 from ..apply.states import StatePlan, plan_states
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import Result, apply, roll_back
+from ..apply.uncovered import uncovered
 from ..apply.unit import UnitError
 from ..equivalence.exact import translate_exactly
 from ..mapping.translation import Translation
@@ -45,7 +46,7 @@ from . import (
 )
 from .mapping_options import mapping_options
 from .persist import write_unit
-from .plan_text import WholePlan, print_plan
+from .plan_text import WholePlan, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
@@ -95,11 +96,13 @@ def _make(
         )
     rules = render_firewall(translation)
     there = bool(Firewall(arguments.netns).read())
+    around = look_around(arguments.netns, plan.sockets)
     return WholePlan(
         plan,
         states,
         firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
-        around=look_around(arguments.netns, plan.sockets),
+        around=around,
+        uncovered=uncovered(plan, around.defaults),
         places=origins(translation),
         state_places=state_origins(translation),
     )
@@ -118,7 +121,7 @@ def plan_verb(arguments: argparse.Namespace) -> int:
         with busy("comparing"):
             plan = plan_of_target(arguments, translation)
         # What is only needed to carry it out is let go, for a large plan takes much to print.
-        plan = replace(plan, policies=replace(plan.policies, wanted=None))
+        plan = replace(plan, policies=replace(plan.policies, wanted=None, live=()))
     print_plan(plan, machine=arguments.format == "json")
     if plan.conflicts:
         return EXIT_STALE
@@ -196,9 +199,26 @@ def apply_verb(arguments: argparse.Namespace) -> int:
             return EXIT_DONE
         if not arguments.yes:
             print_plan(plan, machine=machine)
-            if not asked("apply", f"apply these {plan.changes} changes?"):
+            clear = ", after which what was kept leaves in clear" if plan.uncovered else ""
+            if not asked("apply", f"apply these {plan.changes} changes{clear}?"):
                 return EXIT_USAGE
+        elif plan.uncovered and not _clear_allowed(arguments, plan):
+            return EXIT_REFUSED
         return _carry_out(arguments, journal, kernel, plan, _saved(plan, translation))
+
+
+def _clear_allowed(arguments: argparse.Namespace, plan: WholePlan) -> bool:
+    """Tell what would leave in clear, and whether that was allowed by name."""
+    for line in uncovered_lines(plan.uncovered):
+        print(f"  {line}", file=sys.stderr)
+    if not arguments.allow_clear:
+        print(
+            "eroute-translate apply: no eroute covers any more what is protected or blocked now;"
+            " nothing was done. A table that was cut looks like that: take it again, whole."
+            " --allow-clear goes on",
+            file=sys.stderr,
+        )
+    return bool(arguments.allow_clear)
 
 
 def _saved(plan: WholePlan, translation: Translation) -> Saved:
