@@ -267,3 +267,88 @@ def test_what_is_missing_is_named(host: Host, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert host.policies() == []
+
+
+def test_what_is_advised_names_the_same_journal(host: Host) -> None:
+    state = str(host.folder / "state")
+    code, text = host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
+    advice = f"eroute-translate confirm --netns {host.name} --state-folder {state}"
+    assert (code, advice in text) == (0, True)
+    code, text = host.run("status")
+    assert (code, advice in text) == (15, True)
+    assert "rollback --netns" in text
+    words = advice.split()[1:]
+    done = subprocess.run([sys.executable, "-m", "eroute_translate", *words], check=False)
+    assert done.returncode == 0
+
+
+def test_a_lost_firewall_table_is_told_and_brought_back(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    subprocess.run(["ip", "netns", "exec", host.name, "nft", "flush", "ruleset"], check=True)
+    code, text = host.run("status")
+    assert (code, "? table inet eroute_translate of nftables" in text) == (15, True)
+    code, text = host.run("apply", "--yes", table=TABLE)
+    assert (code, text) == (0, "changes of the nftables table are in place\n")
+    assert "reject" in host.rules()
+    assert host.run("status")[0] == 0
+
+
+def test_without_nft_nothing_is_begun(host: Host) -> None:
+    bare = {**os.environ, "PATH": str(host.folder)}
+
+    def run(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            host.command(*words, table=TABLE),
+            capture_output=True,
+            text=True,
+            env=bare,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, text = run("plan")
+    assert (code, "* nft is missing" in text) == (10, True)
+    code, text = run("apply", "--yes")
+    assert (code, "nft is missing" in text, "nothing was done" in text) == (1, True, True)
+    assert host.policies() == []
+    assert run("apply", "--yes", "--no-reject-rule")[0] == 0
+
+
+def test_an_empty_table_leaves_what_is_in_place(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    before = host.policies()
+    for text in ("", "\n", "garbage\n"):
+        code, told = host.run("apply", "--yes", "--allow-clear", "--allow-partial", table=text)
+        assert (code, "what is in place is left as it is" in told) == (3, True)
+        assert host.policies() == before
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_harm_nothing(host: Host, closed: str) -> None:
+    command = host.command("apply", "--yes", table=TABLE)
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    assert subprocess.run([*shell, *command], check=False).returncode == 0
+    assert host.policies()
+    assert host.run("status")[0] == 0
+    for verb in ("convert", "check", "report", "verify", "explain"):
+        words = [*command[:3], verb, "-q", command[-1]]
+        words += ["--src", "10.0.0.1", "--dst", "10.0.0.2"] if verb == "explain" else []
+        done = subprocess.run(
+            [*shell, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (0, 13)
+
+
+def test_a_reader_that_went_away_changes_no_exit_code_of_apply(host: Host) -> None:
+    command = host.command("apply", "--yes", table=TABLE)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert host.policies()

@@ -324,7 +324,7 @@ def life_of(netns: str | None) -> str:
         made = "" if netns is None else f" {found.st_ctime_ns}"
         return f"{boot} {found.st_ino}{made}"
     except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from None
+        raise JournalError(f"{error.filename}: {error.strerror}") from None
 
 
 _LETTERS: Final = {Verb.ADD: "a", Verb.REPLACE: "r", Verb.REMOVE: "d"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..apply import watchdog
-from ..apply.firewall import Firewall
+from ..apply.firewall import NFT_IS_MISSING, Firewall, FirewallError
 from ..apply.journal import Journal, Record, Saved, clock
 from ..apply.kernel import ApplyError
 from ..apply.plan import make_plan, plan_of_dump
@@ -46,12 +46,12 @@ from . import (
 )
 from .mapping_options import mapping_options
 from .persist import write_unit
-from .plan_text import WholePlan, print_plan, uncovered_lines
+from .plan_text import WholePlan, counted, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
-from .target import asked, journal_of, kernel_of, pending_of, pending_text
-from .terminal import show_as_asked
+from .target import asked, journal_of, kernel_of, pending_of, pending_text, same_target
+from .terminal import show_as_asked, told_or_not
 
 
 def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
@@ -67,6 +67,7 @@ def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int
         host, collector, _, complete = read_host(arguments)
     if not host.rows:
         show_as_asked(arguments, collector.items)
+        print("eroute-translate: no eroutes; what is in place is left as it is", file=sys.stderr)
         return None, EXIT_NOTHING if complete else EXIT_FAILED
     with busy("translating"):
         translation = translate_exactly(host, mapping_options(arguments))
@@ -95,7 +96,8 @@ def _make(
             wanted, kernel.dump_states(), owned, replace_foreign=arguments.replace_foreign
         )
     rules = render_firewall(translation)
-    there = bool(Firewall(arguments.netns).read())
+    firewall = Firewall(arguments.netns)
+    there = bool(firewall.read())
     around = look_around(arguments.netns, plan.sockets)
     return WholePlan(
         plan,
@@ -103,6 +105,7 @@ def _make(
         firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
         around=around,
         uncovered=uncovered(plan, around.defaults),
+        lacks_nft=bool(rules) and not firewall.available,
         places=origins(translation),
         state_places=state_origins(translation),
     )
@@ -192,6 +195,8 @@ def apply_verb(arguments: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
             return EXIT_FAILED
+        if plan.lacks_nft:
+            raise FirewallError(f"{NFT_IS_MISSING}; nothing was done")
         if plan.empty:
             print(f"nothing to change: {plan.policies.kept} policies are in place")
             if arguments.persist:
@@ -200,7 +205,7 @@ def apply_verb(arguments: argparse.Namespace) -> int:
         if not arguments.yes:
             print_plan(plan, machine=machine)
             clear = ", after which what was kept leaves in clear" if plan.uncovered else ""
-            if not asked("apply", f"apply these {plan.changes} changes{clear}?"):
+            if not asked("apply", f"apply these {counted(plan)}{clear}?"):
                 return EXIT_USAGE
         elif plan.uncovered and not _clear_allowed(arguments, plan):
             return EXIT_REFUSED
@@ -280,11 +285,12 @@ def _carry_out(
         return EXIT_LEFT
     if not all(dog.in_place() for dog in dogs) and result.deadline:
         return _unwatched(arguments, journal, firewall)
-    _tell_result(arguments, result)
+    with told_or_not():
+        _tell_result(arguments, result, plan)
+        if journal.has_saved and not arguments.persist:
+            print("the next boot installs what was saved before, not these: --persist saves them")
     if arguments.persist:
         return _unit_written(arguments, confirmed=not result.deadline)
-    if journal.has_saved:
-        print("the next boot installs what was saved before, not these: --persist saves them")
     return EXIT_DONE
 
 
@@ -334,13 +340,13 @@ def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewa
     return EXIT_ROLLED_BACK
 
 
-def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
-    print(f"{result.changes} changes are in place")
+def _tell_result(arguments: argparse.Namespace, result: Result, plan: WholePlan) -> None:
+    print(f"{counted(plan)} are in place")
     if result.deadline:
-        netns = f" --netns {arguments.netns}" if arguments.netns else ""
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + result.deadline - clock()))
         print(
-            f"they are taken back at {until} unless you say\n  eroute-translate confirm{netns}",
+            f"they are taken back at {until} unless you say\n"
+            f"  eroute-translate confirm{same_target(arguments)}",
             flush=True,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..apply.firewall import Firewall
+from ..apply.firewall import TABLE, Firewall
 from ..apply.journal import Phase
 from ..apply.kernel import ApplyError
 from ..apply.plan import plan_of_dump
@@ -81,8 +81,10 @@ def _status(arguments: argparse.Namespace) -> int:
     kernel = kernel_of(arguments)
     record = journal.read()
     owned, owned_states = journal.owned_policies(), journal.read_owned_states()
+    rules = journal.read_owned_rules()
     if record is not None and record.phase is Phase.UNCONFIRMED:
         owned, owned_states = owned_after(journal, record), owned_states_of(journal, record)
+        rules = record.firewall_after
     ours = list(owned)
     plan = plan_of_dump(Sieve(ours), kernel.datagrams(), journal.owned_messages())
     live_states = {state.key: state for state in kernel.dump_states()} if owned_states else {}
@@ -102,6 +104,10 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"? {policy_arguments(policy)}  (ours, but changed or removed by somebody else)")
     for state in lost:
         print(f"? {name_of(state)}  (ours, but changed or removed, or its life is over)")
+    firewall = Firewall(arguments.netns)
+    table_lost = bool(rules) and firewall.available and not firewall.read()
+    if table_lost:
+        print(f"? table {TABLE} of nftables  (ours, but removed by somebody else)")
     for line in describe(look_around(arguments.netns, plan.sockets)):
         print(f"* {line}")
     if saved is not None:
@@ -113,4 +119,5 @@ def _status(arguments: argparse.Namespace) -> int:
         unit = unit_of(arguments)
         if not unit.exists():
             print(f"but there is no unit to do it: {unit} (--unit-folder names another folder)")
-    return EXIT_STALE if lost_policies or lost or record is not None else EXIT_DONE
+    amiss = lost_policies or lost or table_lost or record is not None
+    return EXIT_STALE if amiss else EXIT_DONE

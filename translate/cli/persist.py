@@ -13,6 +13,7 @@ from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
 from .progress import Progress
 from .target import journal_of, kernel_of
+from .terminal import told_or_not
 
 
 def unit_of(arguments: argparse.Namespace) -> Path:
@@ -34,7 +35,8 @@ def write_unit(arguments: argparse.Namespace, *, confirmed: bool = True) -> None
     path = unit_of(arguments)
     install_unit(text, path)
     once = "" if confirmed else "once you have confirmed, "
-    print(f"{once}the next boot installs them before the network is up ({path})")
+    with told_or_not():
+        print(f"{once}the next boot installs them before the network is up ({path})")
 
 
 def restore_verb(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..apply.firewall import NFT_IS_MISSING
 from ..apply.plan import Change, Plan, Verb
 from ..apply.states import StateChange, StatePlan
 from ..apply.surroundings import Surroundings, describe
@@ -26,7 +27,8 @@ COLOURS = {Verb.ADD: "\x1b[32m", Verb.REPLACE: "\x1b[33m", Verb.REMOVE: "\x1b[31
 class WholePlan:
     """Policies, states, the firewall table, and what else decides on the target.
 
-    ``uncovered`` is what leaves in clear once it is carried out.
+    ``uncovered`` is what leaves in clear once it is carried out, ``lacks_nft`` that there is no
+    nft(8) for the firewall table.
 
     ``places`` and ``state_places`` tell where each policy and state comes from.
     """
@@ -36,6 +38,7 @@ class WholePlan:
     firewall_changes: bool
     around: Surroundings = field(default_factory=Surroundings)
     uncovered: tuple[Uncovered, ...] = ()
+    lacks_nft: bool = False
     places: Mapping[PolicyKey, str] = field(default_factory=dict)
     state_places: Mapping[StateKey, str] = field(default_factory=dict)
 
@@ -53,6 +56,12 @@ class WholePlan:
     def empty(self) -> bool:
         """Whether nothing would change."""
         return not (self.changes or self.conflicts or self.firewall_changes)
+
+
+def counted(plan: WholePlan) -> str:
+    """How much changes, in words; the firewall table is told where it is all."""
+    only_rules = plan.firewall_changes and not plan.changes
+    return "changes of the nftables table" if only_rules else f"{plan.changes} changes"
 
 
 def print_plan(plan: WholePlan, *, machine: bool) -> None:
@@ -89,6 +98,8 @@ def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
     if plan.firewall_changes:
         yield "~ table inet eroute_translate of nftables, which answers for %reject"
     notes = (*describe(plan.around), *uncovered_lines(plan.uncovered), *_renumbered(plan))
+    if plan.lacks_nft:
+        notes = (*notes, NFT_IS_MISSING)
     for line in notes:
         yield f"* {line}"
     verbs = [c.verb for c in policies.changes] + [c.verb for c in plan.states.changes]
@@ -200,6 +211,7 @@ def _plan_json(plan: WholePlan) -> dict[str, object]:
             for policy, packet in plan.uncovered
         ],
         "firewall_changes": plan.firewall_changes,
+        "lacks_nft": plan.lacks_nft,
         "kept": policies.kept + plan.states.kept,
         "surroundings": {
             "defaults": dict(around.defaults),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
 
 from ..apply.firewall import FirewallError
-from ..apply.journal import Journal, Phase, Record, life_of, target_folder
+from ..apply.journal import STATE_FOLDER, Journal, Phase, Record, life_of, target_folder
 from ..apply.stored import JournalError
 from ..apply.unit import UnitError
 from ..xfrm.bulk import Channel
@@ -39,19 +40,27 @@ def kernel_of(arguments: argparse.Namespace) -> Channel:
     return Channel.open(arguments.netns or "")
 
 
+def same_target(arguments: argparse.Namespace) -> str:
+    """The options with which another verb means the same target and the same journal."""
+    words = ["--netns", arguments.netns] if arguments.netns else []
+    if Path(arguments.state_folder) != STATE_FOLDER:
+        words += ["--state-folder", str(Path(arguments.state_folder).absolute())]
+    return f" {shlex.join(words)}" if words else ""
+
+
 def pending_text(record: Record, arguments: argparse.Namespace) -> str:
     """What to say of a transaction that is not over."""
-    netns = f" --netns {arguments.netns}" if arguments.netns else ""
+    where = same_target(arguments)
     what = {
         Phase.APPLYING: "an apply that did not end",
         Phase.UNCONFIRMED: "an apply that waits for its confirmation",
         Phase.ROLLING_BACK: "a rollback that did not end",
     }[record.phase]
     waits = record.phase is Phase.UNCONFIRMED
-    keep = f" `eroute-translate confirm{netns}` keeps it," if waits else ""
+    keep = f" `eroute-translate confirm{where}` keeps it," if waits else ""
     return (
         f"eroute-translate: there is {what} ({len(record.changes)} changes);{keep}"
-        f" `eroute-translate rollback{netns}` takes it back"
+        f" `eroute-translate rollback{where}` takes it back"
     )
 
 

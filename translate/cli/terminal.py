@@ -8,7 +8,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -52,6 +53,18 @@ def show_as_asked(arguments: argparse.Namespace, items: Sequence[Diagnostic]) ->
         quiet=arguments.quiet,
         verbose=arguments.verbose,
     )
+
+
+@contextmanager
+def told_or_not() -> Iterator[None]:
+    """What is done is done, whether or not somebody is left to read of it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        # What waits in the buffer would fail again when the program ends.
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a number is wanted
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def write_output(pieces: Iterable[str], path: str | None) -> None:
