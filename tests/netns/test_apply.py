@@ -352,3 +352,39 @@ def test_a_reader_that_went_away_changes_no_exit_code_of_apply(host: Host) -> No
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
     assert host.policies()
+
+
+def test_a_rollback_that_is_overdue_is_told(host: Host) -> None:
+    host.run("apply", "--yes", "--confirm-within", "2s", table=TABLE)
+    assert "taken back in" in host.run("status")[1]
+    assert "waits for its confirmation" in host.run("plan", table=TABLE)[1]
+    # Nobody but the process that was to take it back.
+    command = "\0".join(host.command("apply", "--yes", "--confirm-within", "2s")[1:6]).encode()
+    found = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if command in path.read_bytes() and host.name.encode() in path.read_bytes()
+    ]
+    assert len(found) == 1
+    os.kill(found[0], signal.SIGKILL)
+    time.sleep(4.5)
+    code, text = host.run("status")
+    assert (code, "the process that was to do it is gone" in text) == (15, True)
+    assert host.run("rollback", "--yes")[0] == 0
+    assert host.policies() == []
+
+
+def test_an_apply_of_an_earlier_boot_waits_for_nobody(host: Host) -> None:
+    host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
+    subprocess.run(["ip", "netns", "del", host.name], check=True)
+    subprocess.run(["ip", "netns", "add", host.name], check=True)
+    code, text = host.run("status")
+    assert (code, "before the last boot" in text) == (0, True)
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+
+
+def test_the_same_table_in_another_file_changes_nothing(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    other = host.folder / "other.eroute"
+    other.write_text("\n" + TABLE, encoding="ascii")
+    assert host.run("plan", "-q", str(other))[0] == 0

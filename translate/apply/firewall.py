@@ -6,6 +6,7 @@ one.  The text of the old one is kept in the record of our transaction.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,14 @@ NFT_IS_MISSING: Final = (
 )
 
 TIMEOUT: Final = 60.0
+
+
+_COMMENT: Final = re.compile(r' comment "[^"]*"')
+
+
+def same_rules(one: str, other: str) -> bool:
+    """Whether two texts of ours do the same; comments only name a file, and it may have moved."""
+    return _COMMENT.sub("", one) == _COMMENT.sub("", other)
 
 
 class FirewallError(Exception):

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..apply import watchdog
-from ..apply.firewall import NFT_IS_MISSING, Firewall, FirewallError
+from ..apply.firewall import NFT_IS_MISSING, Firewall, FirewallError, same_rules
 from ..apply.journal import Journal, Record, Saved, clock
 from ..apply.kernel import ApplyError
 from ..apply.plan import make_plan, plan_of_dump
@@ -50,7 +50,15 @@ from .plan_text import WholePlan, counted, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
-from .target import asked, journal_of, kernel_of, pending_of, pending_text, same_target
+from .target import (
+    asked,
+    journal_of,
+    kernel_of,
+    of_earlier_boot,
+    pending_of,
+    pending_text,
+    same_target,
+)
 from .terminal import show_as_asked, told_or_not
 
 
@@ -102,7 +110,7 @@ def _make(
     return WholePlan(
         plan,
         states,
-        firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
+        firewall_changes=not same_rules(rules, journal.read_owned_rules()) or bool(rules) != there,
         around=around,
         uncovered=uncovered(plan, around.defaults),
         lacks_nft=bool(rules) and not firewall.available,
@@ -121,6 +129,9 @@ def plan_verb(arguments: argparse.Namespace) -> int:
         if plan is None:
             return EXIT_FAILED
     else:
+        record = journal_of(arguments).read()
+        if record is not None and not of_earlier_boot(record, journal_of(arguments)):
+            print(pending_text(record, arguments), file=sys.stderr)
         with busy("comparing"):
             plan = plan_of_target(arguments, translation)
         # What is only needed to carry it out is let go, for a large plan takes much to print.

@@ -19,7 +19,16 @@ from . import EXIT_DONE, EXIT_LEFT, EXIT_NOTHING, EXIT_STALE, EXIT_USAGE
 from .applying import apply_verb, plan_verb
 from .persist import restore_verb, unit_of
 from .progress import Progress
-from .target import FAILURES, asked, failed, journal_of, kernel_of, pending_of, pending_text
+from .target import (
+    FAILURES,
+    asked,
+    failed,
+    journal_of,
+    kernel_of,
+    of_earlier_boot,
+    pending_of,
+    pending_text,
+)
 
 
 def live(arguments: argparse.Namespace) -> int:
@@ -80,6 +89,8 @@ def _status(arguments: argparse.Namespace) -> int:
     journal = journal_of(arguments)
     kernel = kernel_of(arguments)
     record = journal.read()
+    if record is not None and of_earlier_boot(record, journal):
+        record = None
     owned, owned_states = journal.owned_policies(), journal.read_owned_states()
     rules = journal.read_owned_rules()
     if record is not None and record.phase is Phase.UNCONFIRMED:
