@@ -14,6 +14,7 @@ import pytest
 from eroute_translate.apply.unit import unit_path
 from tests.netns.spaces import inside, ip
 from tests.netns.test_apply import OTHER, TABLE, Host, host
+from tests.unit.test_schemas import SCHEMAS, follows
 
 __all__ = ["host"]
 
@@ -137,7 +138,9 @@ def test_what_else_decides_is_told(host: Host) -> None:
     listener.bind((0, 1))
     code, text = host.run("plan", "--format", "json", table=TABLE)
     assert code == 10
-    around = json.JSONDecoder().raw_decode(text[text.index("{\n") :])[0]["surroundings"]
+    document = json.JSONDecoder().raw_decode(text[text.index("{\n") :])[0]
+    follows(document, SCHEMAS["plan-2"])
+    around = document["surroundings"]
     assert around["defaults"]["out"] == "block"
     assert [found["way"] for found in around["listeners"]] == ["NETLINK_XFRM"]
     listener.close()
