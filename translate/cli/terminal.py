@@ -16,6 +16,7 @@ from typing import TextIO
 from ..diagnostics import Diagnostic, Severity
 from ..json_forms import diagnostic_json
 from ..report import print_diagnostics
+from . import EXIT_DONE
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -65,6 +66,13 @@ def told_or_not() -> Iterator[None]:
         # What waits in the buffer would fail again when the program ends.
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a number is wanted
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def tell_summary(arguments: argparse.Namespace, code: int, lines: Iterable[str]) -> None:
+    """The lines that account for the input, for people; not with ``--quiet`` when all is well."""
+    if arguments.format == "text" and not (arguments.quiet and code == EXIT_DONE):
+        for line in lines:
+            print(f"eroute-translate: {line}", file=sys.stderr)
 
 
 def write_output(pieces: Iterable[str], path: str | None) -> None:
