@@ -46,7 +46,7 @@ from . import (
 )
 from .mapping_options import mapping_options
 from .persist import write_unit
-from .plan_text import WholePlan, counted, print_plan, uncovered_lines
+from .plan_text import WholePlan, counted, others_that_pass, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
@@ -298,6 +298,12 @@ def _carry_out(
         return _unwatched(arguments, journal, firewall)
     with told_or_not():
         _tell_result(arguments, result, plan)
+        passing = others_that_pass(plan)
+        if passing and not arguments.quiet:
+            print(
+                f"{passing} policies of others let pass in clear, and win over ours where both"
+                " match: `plan` names them"
+            )
         if journal.has_saved and not arguments.persist:
             print("the next boot installs what was saved before, not these: --persist saves them")
     if arguments.persist:

@@ -28,6 +28,7 @@ from .target import (
     of_earlier_boot,
     pending_of,
     pending_text,
+    same_target,
 )
 
 
@@ -52,7 +53,10 @@ def _confirm(arguments: argparse.Namespace) -> int:
     with journal.locked(wait=True):
         record = pending_of(journal)
         if record is None:
-            print("nothing waits for a confirmation")
+            print(
+                "nothing waits for a confirmation: what was not confirmed in time was taken back;"
+                f" `eroute-translate status{same_target(arguments)}` tells what is in place"
+            )
             return EXIT_NOTHING
         if record.phase is not Phase.UNCONFIRMED:
             print(pending_text(record, arguments), file=sys.stderr)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..apply.firewall import NFT_IS_MISSING
+from ..apply.order import passes
 from ..apply.plan import Change, Plan, Verb
 from ..apply.states import StateChange, StatePlan
 from ..apply.surroundings import Surroundings, describe
@@ -62,6 +63,14 @@ def counted(plan: WholePlan) -> str:
     """How much changes, in words; the firewall table is told where it is all."""
     only_rules = plan.firewall_changes and not plan.changes
     return "changes of the nftables table" if only_rules else f"{plan.changes} changes"
+
+
+def others_that_pass(plan: WholePlan) -> int:
+    """How many policies of others let leave in clear what one of ours is asked for too."""
+    return sum(
+        found.wins and found.policy.direction == "out" and passes(found.policy)
+        for found in plan.policies.foreign
+    )
 
 
 def print_plan(plan: WholePlan, *, machine: bool) -> None:
