@@ -90,3 +90,15 @@ def test_quiet_says_nothing_when_all_is_well(
             told.append(capsys.readouterr().err)
         assert "1 entry: " in told[0]
         assert ("1 entry: " in told[1]) == (code == 12)
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, output = tmp_path / "x.eroute", tmp_path / "none" / "x.sh"
+    table.write_text("0 10.1.0.0/16 -> 10.2.0.0/16 => %drop\n", encoding="ascii")
+    assert main(["convert", "-q", "-o", str(output), str(table)]) == 1
+    assert f"No such file or directory: '{output}'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["convert", "--to", "iptables", str(table)])
+    assert "'iptables' is none of ip-xfrm, " in capsys.readouterr().err

@@ -92,7 +92,11 @@ def write_output(pieces: Iterable[str], path: str | None) -> None:
         with target.open("w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.writelines(pieces)
         return
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        # The name that was given, not the one beside it that was tried.
+        raise type(error)(error.errno, error.strerror, path) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
             for piece in pieces:
