@@ -11,6 +11,7 @@ from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.plan import Plan, Verb, make_plan
 from eroute_translate.apply.states import plan_states, same_state
 from eroute_translate.apply.transaction import apply, roll_back
+from eroute_translate.cli.plan_text import WholePlan, plan_lines
 from eroute_translate.net import Prefix, Selector
 from eroute_translate.secret import Secret
 from eroute_translate.xfrm.model import (
@@ -210,3 +211,10 @@ def test_what_was_written_for_an_end_that_never_came_is_forgotten(journal: Journ
     journal.write_owned([POLICY])
     journal.forget()
     assert journal.read_owned() == {}
+
+
+def test_a_plan_tells_that_sequence_numbers_begin_again() -> None:
+    old = state(1, replay=Replay(50))
+    for new, told in ((state(1, reqid=9), True), (state(1), False)):
+        plan = WholePlan(EMPTY, plan_states([new], [old], {old.key: old}), firewall_changes=False)
+        assert any("sequence numbers begin again" in line for line in plan_lines(plan)) == told

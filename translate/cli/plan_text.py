@@ -106,7 +106,12 @@ def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
         yield f"  {policy_arguments(foreign.policy)}  (of somebody else, {wins} {ours})"
     if plan.firewall_changes:
         yield "~ table inet eroute_translate of nftables, which answers for %reject"
-    notes = (*describe(plan.around), *uncovered_lines(plan.uncovered), *_renumbered(plan))
+    notes = (
+        *describe(plan.around),
+        *uncovered_lines(plan.uncovered),
+        *_renumbered(plan),
+        *_begun_anew(plan.states),
+    )
     if plan.lacks_nft:
         notes = (*notes, NFT_IS_MISSING)
     for line in notes:
@@ -146,6 +151,16 @@ def _renumbered(plan: WholePlan) -> Iterator[str]:
             f"{count} policies ask for another reqid, and nothing else: states of others that have"
             " the old one serve them no more, and their traffic is dropped until they are"
             " installed with the new one"
+        )
+
+
+def _begun_anew(states: StatePlan) -> Iterator[str]:
+    """A replaced state is another one to its peer, though its keys may be the same."""
+    count = sum(change.verb is Verb.REPLACE for change in states.changes)
+    if count:
+        yield (
+            f"{count} states are made anew, and their sequence numbers begin again: a peer with a"
+            " replay window drops what they protect until they have caught up"
         )
 
 
