@@ -123,6 +123,22 @@ def test_a_whole_life(host: Host) -> None:
     assert host.run("status")[0] == 0
 
 
+def test_a_table_that_was_cut_does_not_uncover(host: Host) -> None:
+    tunnels = "".join(TABLE.splitlines(keepends=True)[:2])
+    assert host.run("apply", "--yes", table=tunnels + OTHER.splitlines()[1])[0] == 0
+    before = host.policies()
+    code, text = host.run("plan", table=tunnels)
+    assert (code, "* in clear afterwards: 172.31.252.0/24 -> 192.168.0.0/16" in text) == (10, True)
+    assert '"uncovered": [\n  {' in host.run("plan", "--format", "json", table=tunnels)[1]
+    code, text = host.run("apply", "--yes", table=tunnels)
+    assert code == 12
+    assert "172.31.252.0/24 -> 192.168.0.0/16 is protected now" in text
+    assert host.policies() == before
+    code, text = host.run("apply", "--yes", "--allow-clear", table=tunnels)
+    assert (code, "in clear afterwards" in text) == (0, True)
+    assert host.policies() != before
+
+
 def test_the_script_and_apply_leave_the_same(host: Host) -> None:
     assert host.run("apply", "--yes", table=TABLE)[0] == 0
     applied, rules = host.policies(), host.rules()
@@ -159,7 +175,8 @@ def test_a_confirmation_keeps(host: Host) -> None:
     assert host.run("confirm")[0] == 0
     time.sleep(2.3)
     assert host.policies() == after
-    assert host.run("confirm")[0] == 3
+    code, text = host.run("confirm")
+    assert (code, "not confirmed in time was taken back" in text) == (3, True)
 
 
 def test_rollback_by_hand(host: Host) -> None:
@@ -174,7 +191,7 @@ def test_rollback_by_hand(host: Host) -> None:
 def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> None:
     host.run("apply", "--yes", table=BIG)
     after = host.policies()
-    host.run("apply", "--yes", table=OTHER)
+    host.run("apply", "--yes", "--allow-clear", table=OTHER)
     before = host.policies()
     cases = caught = 0
     for delay in range(3):
@@ -195,7 +212,7 @@ def test_a_signal_at_any_time_leaves_all_or_nothing(host: Host, name: str) -> No
         cases += 1
         if not host.pending and host.policies() == after:
             # It was final already, whether or not there was time to say so.
-            host.run("apply", "--yes", table=OTHER)
+            host.run("apply", "--yes", "--allow-clear", table=OTHER)
             assert host.policies() == before
             continue
         assert process.returncode != 0
@@ -251,3 +268,135 @@ def test_what_is_missing_is_named(host: Host, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert host.policies() == []
+
+
+def test_what_is_advised_names_the_same_journal(host: Host) -> None:
+    state = str(host.folder / "state")
+    code, text = host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
+    advice = f"eroute-translate confirm --netns {host.name} --state-folder {state}"
+    assert (code, advice in text) == (0, True)
+    code, text = host.run("status")
+    assert (code, advice in text) == (15, True)
+    assert "rollback --netns" in text
+    words = advice.split()[1:]
+    done = subprocess.run([sys.executable, "-m", "eroute_translate", *words], check=False)
+    assert done.returncode == 0
+
+
+def test_a_lost_firewall_table_is_told_and_brought_back(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    subprocess.run(["ip", "netns", "exec", host.name, "nft", "flush", "ruleset"], check=True)
+    code, text = host.run("status")
+    assert (code, "? table inet eroute_translate of nftables" in text) == (15, True)
+    code, text = host.run("apply", "--yes", table=TABLE)
+    assert (code, text) == (0, "changes of the nftables table are in place\n")
+    assert "reject" in host.rules()
+    assert host.run("status")[0] == 0
+
+
+def test_without_nft_nothing_is_begun(host: Host) -> None:
+    bare = {**os.environ, "PATH": str(host.folder)}
+
+    def run(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            host.command(*words, table=TABLE),
+            capture_output=True,
+            text=True,
+            env=bare,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, text = run("plan")
+    assert (code, "* nft is missing" in text) == (10, True)
+    code, text = run("apply", "--yes")
+    assert (code, "nft is missing" in text, "nothing was done" in text) == (1, True, True)
+    assert host.policies() == []
+    assert run("apply", "--yes", "--no-reject-rule")[0] == 0
+
+
+def test_an_empty_table_leaves_what_is_in_place(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    before = host.policies()
+    for text in ("", "\n", "garbage\n"):
+        code, told = host.run("apply", "--yes", "--allow-clear", "--allow-partial", table=text)
+        assert (code, "what is in place is left as it is" in told) == (3, True)
+        assert host.policies() == before
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_harm_nothing(host: Host, closed: str) -> None:
+    command = host.command("apply", "--yes", table=TABLE)
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    assert subprocess.run([*shell, *command], check=False).returncode == 0
+    assert host.policies()
+    assert host.run("status")[0] == 0
+    for verb in ("convert", "check", "report", "verify", "explain"):
+        words = [*command[:3], verb, "-q", command[-1]]
+        words += ["--src", "10.0.0.1", "--dst", "10.0.0.2"] if verb == "explain" else []
+        done = subprocess.run(
+            [*shell, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (0, 13)
+
+
+def test_a_reader_that_went_away_changes_no_exit_code_of_apply(host: Host) -> None:
+    command = host.command("apply", "--yes", table=TABLE)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert host.policies()
+
+
+def test_a_rollback_that_is_overdue_is_told(host: Host) -> None:
+    host.run("apply", "--yes", "--confirm-within", "2s", table=TABLE)
+    assert "taken back in" in host.run("status")[1]
+    assert "waits for its confirmation" in host.run("plan", table=TABLE)[1]
+    # Nobody but the process that was to take it back.
+    command = "\0".join(host.command("apply", "--yes", "--confirm-within", "2s")[1:6]).encode()
+    found = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if command in path.read_bytes() and host.name.encode() in path.read_bytes()
+    ]
+    assert len(found) == 1
+    os.kill(found[0], signal.SIGKILL)
+    time.sleep(4.5)
+    code, text = host.run("status")
+    assert (code, "the process that was to do it is gone" in text) == (15, True)
+    assert host.run("rollback", "--yes")[0] == 0
+    assert host.policies() == []
+
+
+def test_an_apply_of_an_earlier_boot_waits_for_nobody(host: Host) -> None:
+    host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
+    subprocess.run(["ip", "netns", "del", host.name], check=True)
+    subprocess.run(["ip", "netns", "add", host.name], check=True)
+    code, text = host.run("status")
+    assert (code, "before the last boot" in text) == (0, True)
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+
+
+def test_the_same_table_in_another_file_changes_nothing(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    other = host.folder / "other.eroute"
+    other.write_text("\n" + TABLE, encoding="ascii")
+    assert host.run("plan", "-q", str(other))[0] == 0
+
+
+def test_what_others_let_pass_is_told(host: Host) -> None:
+    """A script's policies are not ours: an old %pass of it stays, and wins."""
+    words = "src 172.31.252.7/32 dst 192.168.7.0/24 dir out priority 1000000000"
+    command = ["ip", "-n", host.name, "xfrm", "policy", "add", *words.split()]
+    subprocess.run(command, check=True)
+    command = [word for word in host.command("apply", "--yes", table=TABLE) if word != "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "1 policies of others let pass in clear, and win over ours" in done.stdout

@@ -6,12 +6,15 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from eroute_translate.apply.unit import unit_path
 from tests.netns.spaces import inside, ip
 from tests.netns.test_apply import OTHER, TABLE, Host, host
+from tests.unit.test_schemas import SCHEMAS, follows
 
 __all__ = ["host"]
 
@@ -20,6 +23,10 @@ pytestmark = pytest.mark.kernel
 
 def unit_folder(host: Host) -> Path:
     return host.folder / "units"
+
+
+def unit_name(host: Host) -> str:
+    return f"eroute-translate-{host.name}.service"
 
 
 def persist(host: Host, table: str = TABLE) -> list[str]:
@@ -38,8 +45,8 @@ def reboot(host: Host) -> None:
 
 def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     first, rules = persist(host), host.rules()
-    unit = (unit_folder(host) / "eroute-translate.service").read_text(encoding="utf-8")
-    assert (unit_folder(host) / "sysinit.target.wants/eroute-translate.service").is_symlink()
+    unit = (unit_folder(host) / unit_name(host)).read_text(encoding="utf-8")
+    assert (unit_folder(host) / "sysinit.target.wants" / unit_name(host)).is_symlink()
     command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     words = [word.strip('"') for word in command.removeprefix("ExecStart=").split()]
     assert words[-2:] == ["--netns", host.name]
@@ -49,8 +56,9 @@ def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     assert done.returncode == 0, done.stderr
     assert host.policies() == first
     assert host.rules() == rules
-    code, text = host.run("status")
-    assert (code, "the next boot installs" in text) == (0, True)
+    code, text = host.run("status", "--unit-folder", str(unit_folder(host)))
+    assert (code, "the next boot installs" in text, "no unit" in text) == (0, True, False)
+    assert "no unit" in host.run("status")[1]
     assert host.run("restore")[0] == 0
     assert host.policies() == first
 
@@ -58,7 +66,7 @@ def test_a_reboot_restores_what_was_saved(host: Host) -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_reads_the_unit(host: Host) -> None:
     persist(host)
-    unit = unit_folder(host) / "eroute-translate.service"
+    unit = unit_folder(host) / unit_name(host)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],
         capture_output=True,
@@ -130,7 +138,9 @@ def test_what_else_decides_is_told(host: Host) -> None:
     listener.bind((0, 1))
     code, text = host.run("plan", "--format", "json", table=TABLE)
     assert code == 10
-    around = json.JSONDecoder().raw_decode(text[text.index("{\n") :])[0]["surroundings"]
+    document = json.JSONDecoder().raw_decode(text[text.index("{\n") :])[0]
+    follows(document, SCHEMAS["plan-2"])
+    around = document["surroundings"]
     assert around["defaults"]["out"] == "block"
     assert [found["way"] for found in around["listeners"]] == ["NETLINK_XFRM"]
     listener.close()
@@ -161,3 +171,64 @@ def test_changed_firewall_rules_alone_are_a_change(host: Host) -> None:
     assert host.run("apply", "--yes", table=TABLE)[0] == 0
     assert "reject" in host.rules()
     assert host.run("plan", table=TABLE)[0] == 0
+
+
+@pytest.mark.parametrize("part", ["all", "but one"])
+def test_what_a_script_had_installed_is_saved_too(host: Host, part: str) -> None:
+    first = persist(host)
+    script = host.folder / "gateway.sh"
+    words = ["convert", "-q", "-o", str(script), str(host.folder / "table.eroute")]
+    subprocess.run([sys.executable, "-m", "eroute_translate", *words], check=True)
+    reboot(host)
+    shutil.rmtree(host.folder / "state")
+    subprocess.run(["ip", "netns", "exec", host.name, "sh", str(script)], check=True)
+    if part == "but one":
+        one = "src 172.31.252.0/24 dst 192.168.7.0/24 dir out"
+        ip(host.name, "xfrm", "policy", "delete", *one.split())
+    assert persist(host) == first
+    code, text = host.run("status")
+    assert (code, "not those that are in place" in text) == (0, False), text
+    reboot(host)
+    assert host.run("restore")[0] == 0
+    assert host.policies() == first
+
+
+def test_each_target_has_a_unit_of_its_own(host: Host) -> None:
+    persist(host)
+    other = Host(f"{host.name}-b", host.folder)
+    subprocess.run(["ip", "netns", "add", other.name], check=True)
+    try:
+        persist(other, OTHER)
+    finally:
+        subprocess.run(["ip", "netns", "del", other.name], check=True)
+    names = {path.name: path.read_text() for path in unit_folder(host).glob("*.service")}
+    assert set(names) == {unit_name(host), unit_name(other)}
+    assert f'"{host.name}"\n' in names[unit_name(host)]
+    assert unit_path(None).name == "eroute-translate.service"
+    assert unit_path("a b/ä").name == r"eroute-translate-a\x20b\x2f\xc3\xa4.service"
+
+
+@pytest.mark.parametrize("before", ["fresh", "in place"])
+def test_a_unit_that_cannot_be_written_is_told_beside_what_was_done(
+    host: Host, before: str
+) -> None:
+    if before == "in place":
+        assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    words = ["--persist", "--unit-folder", "/proc/none", "--confirm-within", "60s"]
+    code, text = host.run("apply", "--yes", *words, table=TABLE)
+    assert code == 1
+    assert "no unit installs them at the next boot" in text
+    assert ("eroute-translate confirm" in text) == (before == "fresh")
+
+
+def test_what_is_confirmed_is_saved(host: Host) -> None:
+    words = ("apply", "--yes", "--persist", "--unit-folder", str(unit_folder(host)))
+    code, text = host.run(*words, "--confirm-within", "60s", table=TABLE)
+    assert (code, "once you have confirmed, the next boot" in text) == (0, True)
+    assert host.run("confirm")[0] == 0
+    first = host.policies()
+    code, text = host.run("apply", "--yes", table=OTHER)
+    assert (code, "installs what was saved before, not these" in text) == (0, True)
+    reboot(host)
+    assert host.run("restore")[0] == 0
+    assert host.policies() == first

@@ -302,3 +302,40 @@ def test_nftables_takes_the_rules(space: str, text: str) -> None:
         assert execute(space, "nft", "-f", "-", text=output).returncode == 0
     listed = execute(space, "nft", "list", "ruleset").stdout
     assert listed.count("reject with") == text.count("%reject")
+
+
+@pytest.mark.parametrize("way", ["file", "standard input"])
+def test_what_an_earlier_table_left_is_told(space: str, tmp_path: Path, way: str) -> None:
+    """An old %pass lets go in clear what the new table protects."""
+    need("nft")
+    wide = row("10.0.0.0/8", "192.168.0.0/16", "tun0x1002@203.0.113.7")
+    scripts = [
+        rendered(wide + more, Target.IP_XFRM)
+        for more in (
+            row("10.1.0.0/16", "192.168.1.0/24", "%pass"),
+            "",
+            row("10.1.0.0/16", "192.168.1.0/24", "%reject"),
+        )
+    ]
+
+    def told(script: str) -> tuple[int, str]:
+        if way == "file":
+            return run(space, script, tmp_path)
+        done = execute(space, "dash", text=script)
+        return done.returncode, done.stdout + done.stderr
+
+    assert told(scripts[0]) == (0, "")
+    again = told(scripts[0])
+    code, text = told(scripts[1])
+    if way == "file":
+        assert again == (0, "")
+        assert (code, "but also 3 of an earlier table, which may win" in text) == (1, True)
+        assert "stopped before the end" not in text
+    else:
+        assert again[0] == code == 0
+        assert "those that are not among these stay, and may win" in text
+    ip(space, "xfrm", "policy", "flush")
+    assert told(scripts[2]) == (0, "")
+    ip(space, "xfrm", "policy", "flush")
+    code, text = told(scripts[1])
+    assert (code, "nft delete table inet eroute_translate" in text) == (1, True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 
 import pytest
 
-from eroute_translate.cli import progress
+from eroute_translate.cli import main, progress
 from eroute_translate.cli.progress import Progress, busy
 
 
@@ -73,3 +74,31 @@ def test_a_mark_for_work_without_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_work_raises_is_raised() -> None:
     with pytest.raises(ValueError, match="no table"), busy("reading", Terminal()):
         raise ValueError("no table")
+
+
+@pytest.mark.parametrize("verb", ["convert", "report"])
+def test_quiet_says_nothing_when_all_is_well(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "x.eroute"
+    for text, code in (("%drop", 0), ("tun0x1002@", 12)):
+        table.write_text(f"0 10.1.0.0/16 -> 10.2.0.0/16 => {text}\n", encoding="ascii")
+        told = []
+        for words in ([], ["-q"]):
+            output = ["-o", str(tmp_path / "out")]
+            assert main([verb, "--scope", "eroutes", *words, *output, str(table)]) in (code, 13)
+            told.append(capsys.readouterr().err)
+        assert "1 entry: " in told[0]
+        assert ("1 entry: " in told[1]) == (code == 12)
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, output = tmp_path / "x.eroute", tmp_path / "none" / "x.sh"
+    table.write_text("0 10.1.0.0/16 -> 10.2.0.0/16 => %drop\n", encoding="ascii")
+    assert main(["convert", "-q", "-o", str(output), str(table)]) == 1
+    assert f"No such file or directory: '{output}'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["convert", "--to", "iptables", str(table)])
+    assert "'iptables' is none of ip-xfrm, " in capsys.readouterr().err

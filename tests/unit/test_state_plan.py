@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.journal import Journal, Saved
 from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.plan import Plan, Verb, make_plan
 from eroute_translate.apply.states import plan_states, same_state
 from eroute_translate.apply.transaction import apply, roll_back
+from eroute_translate.cli.plan_text import WholePlan, plan_lines
 from eroute_translate.net import Prefix, Selector
 from eroute_translate.secret import Secret
 from eroute_translate.xfrm.model import (
@@ -173,17 +174,18 @@ def test_somebody_elses_change_of_a_state_is_left_alone(journal: Journal) -> Non
 
 def test_what_is_saved_counts_once_it_is_final(journal: Journal) -> None:
     kernel = FakeKernel()
-    carry_out(journal, kernel, [state(1)], persist=True, confirm_within=60.0)
+    keep = Saved((POLICY,), (state(1),), "rules")
+    carry_out(journal, kernel, [state(1)], keep=keep, confirm_within=60.0)
     assert journal.read_saved() is None
     record = journal.read()
     assert record is not None
     with journal.locked():
         roll_back(kernel, journal, record, FakeFirewall())
     assert journal.read_saved() is None
-    carry_out(journal, kernel, [state(1)], persist=True)
+    carry_out(journal, kernel, [state(1)], keep=keep)
     saved = journal.read_saved()
     assert saved is not None
-    assert (saved.policies, saved.states) == ((POLICY,), (state(1),))
+    assert saved == keep
 
 
 def test_a_crash_between_the_last_two_steps_is_ended_later(journal: Journal) -> None:
@@ -209,3 +211,10 @@ def test_what_was_written_for_an_end_that_never_came_is_forgotten(journal: Journ
     journal.write_owned([POLICY])
     journal.forget()
     assert journal.read_owned() == {}
+
+
+def test_a_plan_tells_that_sequence_numbers_begin_again() -> None:
+    old = state(1, replay=Replay(50))
+    for new, told in ((state(1, reqid=9), True), (state(1), False)):
+        plan = WholePlan(EMPTY, plan_states([new], [old], {old.key: old}), firewall_changes=False)
+        assert any("sequence numbers begin again" in line for line in plan_lines(plan)) == told

@@ -6,6 +6,8 @@ one.  The text of the old one is kept in the record of our transaction.
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from typing import Final
@@ -14,7 +16,20 @@ TABLE: Final = "inet eroute_translate"
 EMPTY: Final = f"table {TABLE}\ndelete table {TABLE}\n"
 """Removes the table whether it is there or not."""
 
+NFT_IS_MISSING: Final = (
+    "nft is missing, and the ICMP answers of %reject need it: install nftables, or say"
+    " --no-reject-rule"
+)
+
 TIMEOUT: Final = 60.0
+
+
+_COMMENT: Final = re.compile(r' comment "[^"]*"')
+
+
+def same_rules(one: str, other: str) -> bool:
+    """Whether two texts of ours do the same; comments only name a file, and it may have moved."""
+    return _COMMENT.sub("", one) == _COMMENT.sub("", other)
 
 
 class FirewallError(Exception):
@@ -26,6 +41,11 @@ class Firewall:
 
     def __init__(self, netns: str | None) -> None:
         self._netns = netns
+
+    @property
+    def available(self) -> bool:
+        """Whether there is a program that can load a table."""
+        return shutil.which("nft") is not None
 
     def read(self) -> str:
         """The text of the table as it is, empty when it is not there.
@@ -61,10 +81,7 @@ class Firewall:
                 preexec_fn=self._entering(),
             )
         except FileNotFoundError:
-            raise FirewallError(
-                "nft is missing, and the ICMP answers of %reject need it: install nftables, or say"
-                " --no-reject-rule"
-            ) from None
+            raise FirewallError(NFT_IS_MISSING) from None
         except (OSError, subprocess.SubprocessError) as error:
             raise FirewallError(f"nft: {error}") from None
 

@@ -59,7 +59,6 @@ class Record:
     ``boot`` names the boot of the kernel it was made on: policies do not survive one.  ``deadline``
     is when it is rolled back without a confirmation, by :func:`clock`; 0 is never.
     ``firewall_before`` is our table as nft lists it, ``firewall_after`` the text of the new one.
-    With ``persist`` the result is saved for the next boot.
     """
 
     identity: str
@@ -71,7 +70,6 @@ class Record:
     firewall_before: str = ""
     firewall_after: str = ""
     states: tuple[StateChange, ...] = ()
-    persist: bool = False
 
 
 class Saved(NamedTuple):
@@ -136,7 +134,6 @@ class Journal:
             "firewall_before": record.firewall_before,
             "firewall_after": record.firewall_after,
             "states": [_state_change_out(change) for change in record.states],
-            "persist": record.persist,
         }
         store(self._transaction, document, _policies_of(record))
 
@@ -159,7 +156,6 @@ class Journal:
                 str(document["firewall_before"]),
                 str(document["firewall_after"]),
                 tuple(_state_change_in(item) for item in document["states"]),
-                bool(document["persist"]),
             )
             if next(policies, None) is not None:
                 raise ValueError("there are more policies than changes")
@@ -289,6 +285,11 @@ class Journal:
         except (KeyError, ValueError) as error:
             raise damaged(self._saved, repr(error)) from None
 
+    @property
+    def has_saved(self) -> bool:
+        """Whether the next boot installs something."""
+        return self._saved.exists()
+
     def forget_saved(self) -> None:
         """Install nothing at the next boot."""
         self._remove(self._saved, _next(self._saved))
@@ -323,7 +324,7 @@ def life_of(netns: str | None) -> str:
         made = "" if netns is None else f" {found.st_ctime_ns}"
         return f"{boot} {found.st_ino}{made}"
     except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from None
+        raise JournalError(f"{error.filename}: {error.strerror}") from None
 
 
 _LETTERS: Final = {Verb.ADD: "a", Verb.REPLACE: "r", Verb.REMOVE: "d"}

@@ -55,7 +55,8 @@ class Plan:
     somebody changed or removed since we installed them.  ``kept`` counts
     those that are in place already, ``adopted`` those of them that we did not install, ``sockets``
     the policies of single sockets, ``others`` those of the kernel that are not as we want them.
-    ``wanted`` is all that is to be there, where the plan was made of a dump.
+    ``wanted`` is all that is to be there, where the plan was made of a dump, and ``live`` what is
+    there and not as it is wanted.
     """
 
     changes: tuple[Change, ...]
@@ -67,6 +68,7 @@ class Plan:
     sockets: int = 0
     others: int = 0
     wanted: Sieve | None = field(default=None, compare=False, repr=False)
+    live: Sequence[Policy] = field(default=(), compare=False, repr=False)
 
     @property
     def empty(self) -> bool:
@@ -122,6 +124,7 @@ def plan_of_dump(
         adopted=plan.adopted + adopted,
         others=len(others) - plan.sockets,
         wanted=wanted,
+        live=others,
     )
 
 

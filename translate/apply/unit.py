@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-UNIT: Final = "eroute-translate.service"
 UNIT_FOLDER: Final = Path("/etc/systemd/system")
 WANTED_BY: Final = "sysinit.target.wants"
 
@@ -17,15 +16,29 @@ class UnitError(Exception):
     """The unit could not be written or removed; the text says why."""
 
 
-def install_unit(text: str, folder: Path = UNIT_FOLDER) -> Path:
+def unit_path(netns: str | None, folder: Path = UNIT_FOLDER) -> Path:
+    """The unit of a target: each has its own, so that none takes another one's place."""
+    if netns is None:
+        return folder / "eroute-translate.service"
+    # What a unit's name has no room for is written as systemd-escape(1) does.
+    escaped = "".join(
+        character
+        if character.isascii() and (character.isalnum() or character in ":_.-")
+        else "".join(f"\\x{octet:02x}" for octet in os.fsencode(character))
+        for character in netns
+    )
+    return folder / f"eroute-translate-{escaped}.service"
+
+
+def install_unit(text: str, path: Path) -> None:
     """Write the unit and enable it; raises :class:`UnitError`.
 
     Enabling is the link that ``systemctl enable`` would make, so that it also works where systemd
     does not run (an image that is being built).
     """
-    path = folder / UNIT
-    beside = folder / f".{UNIT}.new"
-    link = folder / WANTED_BY / UNIT
+    folder = path.parent
+    beside = path.with_name(f".{path.name}.new")
+    link = folder / WANTED_BY / path.name
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, encoding="utf-8")
@@ -39,20 +52,18 @@ def install_unit(text: str, folder: Path = UNIT_FOLDER) -> Path:
     except OSError as error:
         raise UnitError(f"cannot write {path}: {error.strerror}") from None
     _reload(folder)
-    return path
 
 
-def remove_unit(folder: Path = UNIT_FOLDER) -> bool:
+def remove_unit(path: Path) -> bool:
     """Disable and remove the unit; tell whether it was there.  Raises :class:`UnitError`."""
-    path = folder / UNIT
     there = path.exists()
     try:
-        (folder / WANTED_BY / UNIT).unlink(missing_ok=True)
+        (path.parent / WANTED_BY / path.name).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
         raise UnitError(f"cannot remove {path}: {error.strerror}") from None
     if there:
-        _reload(folder)
+        _reload(path.parent)
     return there
 
 

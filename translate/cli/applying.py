@@ -13,14 +13,16 @@ from pathlib import Path
 from types import FrameType
 
 from ..apply import watchdog
-from ..apply.firewall import Firewall
-from ..apply.journal import Journal, Record, clock
+from ..apply.firewall import NFT_IS_MISSING, Firewall, FirewallError, same_rules
+from ..apply.journal import Journal, Record, Saved, clock
 from ..apply.kernel import ApplyError
 from ..apply.plan import make_plan, plan_of_dump
 from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
 from ..apply.states import StatePlan, plan_states
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import Result, apply, roll_back
+from ..apply.uncovered import uncovered
+from ..apply.unit import UnitError
 from ..equivalence.exact import translate_exactly
 from ..mapping.translation import Translation
 from ..render import render_firewall
@@ -44,12 +46,20 @@ from . import (
 )
 from .mapping_options import mapping_options
 from .persist import write_unit
-from .plan_text import WholePlan, print_plan
+from .plan_text import WholePlan, counted, others_that_pass, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
-from .target import asked, journal_of, kernel_of, pending_of, pending_text
-from .terminal import show_as_asked
+from .target import (
+    asked,
+    journal_of,
+    kernel_of,
+    of_earlier_boot,
+    pending_of,
+    pending_text,
+    same_target,
+)
+from .terminal import show_as_asked, told_or_not
 
 
 def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int]:
@@ -65,6 +75,7 @@ def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int
         host, collector, _, complete = read_host(arguments)
     if not host.rows:
         show_as_asked(arguments, collector.items)
+        print("eroute-translate: no eroutes; what is in place is left as it is", file=sys.stderr)
         return None, EXIT_NOTHING if complete else EXIT_FAILED
     with busy("translating"):
         translation = translate_exactly(host, mapping_options(arguments))
@@ -93,12 +104,16 @@ def _make(
             wanted, kernel.dump_states(), owned, replace_foreign=arguments.replace_foreign
         )
     rules = render_firewall(translation)
-    there = bool(Firewall(arguments.netns).read())
+    firewall = Firewall(arguments.netns)
+    there = bool(firewall.read())
+    around = look_around(arguments.netns, plan.sockets)
     return WholePlan(
         plan,
         states,
-        firewall_changes=rules != journal.read_owned_rules() or bool(rules) != there,
-        around=look_around(arguments.netns, plan.sockets),
+        firewall_changes=not same_rules(rules, journal.read_owned_rules()) or bool(rules) != there,
+        around=around,
+        uncovered=uncovered(plan, around.defaults),
+        lacks_nft=bool(rules) and not firewall.available,
         places=origins(translation),
         state_places=state_origins(translation),
     )
@@ -114,10 +129,13 @@ def plan_verb(arguments: argparse.Namespace) -> int:
         if plan is None:
             return EXIT_FAILED
     else:
+        record = journal_of(arguments).read()
+        if record is not None and not of_earlier_boot(record, journal_of(arguments)):
+            print(pending_text(record, arguments), file=sys.stderr)
         with busy("comparing"):
             plan = plan_of_target(arguments, translation)
         # What is only needed to carry it out is let go, for a large plan takes much to print.
-        plan = replace(plan, policies=replace(plan.policies, wanted=None))
+        plan = replace(plan, policies=replace(plan.policies, wanted=None, live=()))
     print_plan(plan, machine=arguments.format == "json")
     if plan.conflicts:
         return EXIT_STALE
@@ -188,27 +206,49 @@ def apply_verb(arguments: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
             return EXIT_FAILED
+        if plan.lacks_nft:
+            raise FirewallError(f"{NFT_IS_MISSING}; nothing was done")
         if plan.empty:
             print(f"nothing to change: {plan.policies.kept} policies are in place")
-            return _persist_only(arguments, journal, translation)
+            if arguments.persist:
+                return _persist_only(arguments, journal, _saved(plan, translation))
+            return EXIT_DONE
         if not arguments.yes:
             print_plan(plan, machine=machine)
-            if not asked("apply", f"apply these {plan.changes} changes?"):
+            clear = ", after which what was kept leaves in clear" if plan.uncovered else ""
+            if not asked("apply", f"apply these {counted(plan)}{clear}?"):
                 return EXIT_USAGE
-        return _carry_out(arguments, journal, kernel, plan, render_firewall(translation))
+        elif plan.uncovered and not _clear_allowed(arguments, plan):
+            return EXIT_REFUSED
+        return _carry_out(arguments, journal, kernel, plan, _saved(plan, translation))
 
 
-def _persist_only(arguments: argparse.Namespace, journal: Journal, translation: Translation) -> int:
-    """Save what is in place already for the next boot."""
-    if arguments.persist:
-        journal.write_saved(
-            journal.owned_policies(),
-            journal.read_owned_states().values(),
-            render_firewall(translation),
+def _clear_allowed(arguments: argparse.Namespace, plan: WholePlan) -> bool:
+    """Tell what would leave in clear, and whether that was allowed by name."""
+    for line in uncovered_lines(plan.uncovered):
+        print(f"  {line}", file=sys.stderr)
+    if not arguments.allow_clear:
+        print(
+            "eroute-translate apply: no eroute covers any more what is protected or blocked now;"
+            " nothing was done. A table that was cut looks like that: take it again, whole."
+            " --allow-clear goes on",
+            file=sys.stderr,
         )
-        journal.finish()
-        write_unit(arguments)
-    return EXIT_DONE
+    return bool(arguments.allow_clear)
+
+
+def _saved(plan: WholePlan, translation: Translation) -> Saved:
+    """All that is wanted, whoever installed it: it is gone with the next boot."""
+    wanted = plan.policies.wanted
+    policies = wanted_policies(translation) if wanted is None else wanted.policies
+    return Saved(tuple(policies), tuple(wanted_states(translation)), render_firewall(translation))
+
+
+def _persist_only(arguments: argparse.Namespace, journal: Journal, saved: Saved) -> int:
+    """Save what is in place already for the next boot; return the exit code."""
+    journal.write_saved(*saved)
+    journal.finish()
+    return _unit_written(arguments, confirmed=True)
 
 
 def _carry_out(
@@ -216,7 +256,7 @@ def _carry_out(
     journal: Journal,
     kernel: Channel,
     plan: WholePlan,
-    rules: str,
+    saved: Saved,
 ) -> int:
     dogs: list[watchdog.Watchdog] = []
     firewall = Firewall(arguments.netns)
@@ -233,9 +273,9 @@ def _carry_out(
                 journal,
                 plan.policies,
                 firewall=firewall,
-                rules=rules,
+                rules=saved.firewall,
                 states=plan.states,
-                persist=arguments.persist,
+                keep=saved if arguments.persist else None,
                 confirm_within=arguments.confirm_within,
                 progress=progress,
                 started=started,
@@ -256,9 +296,32 @@ def _carry_out(
         return EXIT_LEFT
     if not all(dog.in_place() for dog in dogs) and result.deadline:
         return _unwatched(arguments, journal, firewall)
+    with told_or_not():
+        _tell_result(arguments, result, plan)
+        passing = others_that_pass(plan)
+        if passing and not arguments.quiet:
+            print(
+                f"{passing} policies of others let pass in clear, and win over ours where both"
+                " match: `plan` names them"
+            )
+        if journal.has_saved and not arguments.persist:
+            print("the next boot installs what was saved before, not these: --persist saves them")
     if arguments.persist:
-        write_unit(arguments)
-    _tell_result(arguments, result)
+        return _unit_written(arguments, confirmed=not result.deadline)
+    return EXIT_DONE
+
+
+def _unit_written(arguments: argparse.Namespace, *, confirmed: bool) -> int:
+    """Write the unit, when the changes are in place already; return the exit code."""
+    try:
+        write_unit(arguments, confirmed=confirmed)
+    except UnitError as error:
+        print(
+            f"eroute-translate apply: {error}; the policies are in place, but no unit installs them"
+            " at the next boot",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
     return EXIT_DONE
 
 
@@ -294,13 +357,13 @@ def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewa
     return EXIT_ROLLED_BACK
 
 
-def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
-    print(f"{result.changes} changes are in place")
+def _tell_result(arguments: argparse.Namespace, result: Result, plan: WholePlan) -> None:
+    print(f"{counted(plan)} are in place")
     if result.deadline:
-        netns = f" --netns {arguments.netns}" if arguments.netns else ""
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + result.deadline - clock()))
         print(
-            f"they are taken back at {until} unless you say\n  eroute-translate confirm{netns}",
+            f"they are taken back at {until} unless you say\n"
+            f"  eroute-translate confirm{same_target(arguments)}",
             flush=True,
         )
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from ..mapping.interfaces import is_virtual
 from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP, Prefix, parse_address, parse_prefix
+from ..render import Target
 
 _ASSUMED: Final = {"esp": IPPROTO_ESP, "ah": IPPROTO_AH, "comp": IPPROTO_COMP}
 
@@ -21,6 +22,14 @@ def address(text: str) -> tuple[int, int]:
         return parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def target(text: str) -> Target:
+    """What is printed, by its name."""
+    try:
+        return Target(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(Target)}") from None
 
 
 def network(text: str) -> Prefix:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..daemon_text import DAEMON_OF, DaemonPage, daemon_summary, render_daemon
 from ..diagnostics import Collector, Severity
@@ -13,7 +12,7 @@ from ..render import Target
 from ..report import read_summary
 from . import EXIT_DIFFERENT, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED
 from .mapping_options import mapping_options
-from .terminal import show_as_asked, write_output
+from .terminal import show_as_asked, tell_summary, write_output
 
 
 def convert_for_daemon(
@@ -39,13 +38,12 @@ def convert_for_daemon(
     show_as_asked(arguments, collector.items if empty else page.findings)
     if empty:
         return EXIT_NOTHING if complete else EXIT_FAILED
-    if arguments.format == "text":
-        for line in (*read_summary(host), daemon_summary(configuration)):
-            print(f"eroute-translate: {line}", file=sys.stderr)
+    code = EXIT_DONE
     if not complete:
-        return EXIT_FAILED
-    if host.unread or any(item.severity is Severity.ERROR for item in page.findings):
-        return EXIT_REFUSED
-    if arguments.strict and configuration.counts["approximated"]:
-        return EXIT_DIFFERENT
-    return EXIT_DONE
+        code = EXIT_FAILED
+    elif host.unread or any(item.severity is Severity.ERROR for item in page.findings):
+        code = EXIT_REFUSED
+    elif arguments.strict and configuration.counts["approximated"]:
+        code = EXIT_DIFFERENT
+    tell_summary(arguments, code, (*read_summary(host), daemon_summary(configuration)))
+    return code

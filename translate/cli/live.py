@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..apply.firewall import Firewall
+from ..apply.firewall import TABLE, Firewall
 from ..apply.journal import Phase
 from ..apply.kernel import ApplyError
 from ..apply.plan import plan_of_dump
@@ -17,9 +17,19 @@ from ..xfrm.state_wire import name_of
 from ..xfrm.text import policy_arguments
 from . import EXIT_DONE, EXIT_LEFT, EXIT_NOTHING, EXIT_STALE, EXIT_USAGE
 from .applying import apply_verb, plan_verb
-from .persist import restore_verb
+from .persist import restore_verb, unit_of
 from .progress import Progress
-from .target import FAILURES, asked, failed, journal_of, kernel_of, pending_of, pending_text
+from .target import (
+    FAILURES,
+    asked,
+    failed,
+    journal_of,
+    kernel_of,
+    of_earlier_boot,
+    pending_of,
+    pending_text,
+    same_target,
+)
 
 
 def live(arguments: argparse.Namespace) -> int:
@@ -43,7 +53,10 @@ def _confirm(arguments: argparse.Namespace) -> int:
     with journal.locked(wait=True):
         record = pending_of(journal)
         if record is None:
-            print("nothing waits for a confirmation")
+            print(
+                "nothing waits for a confirmation: what was not confirmed in time was taken back;"
+                f" `eroute-translate status{same_target(arguments)}` tells what is in place"
+            )
             return EXIT_NOTHING
         if record.phase is not Phase.UNCONFIRMED:
             print(pending_text(record, arguments), file=sys.stderr)
@@ -80,9 +93,13 @@ def _status(arguments: argparse.Namespace) -> int:
     journal = journal_of(arguments)
     kernel = kernel_of(arguments)
     record = journal.read()
+    if record is not None and of_earlier_boot(record, journal):
+        record = None
     owned, owned_states = journal.owned_policies(), journal.read_owned_states()
+    rules = journal.read_owned_rules()
     if record is not None and record.phase is Phase.UNCONFIRMED:
         owned, owned_states = owned_after(journal, record), owned_states_of(journal, record)
+        rules = record.firewall_after
     ours = list(owned)
     plan = plan_of_dump(Sieve(ours), kernel.datagrams(), journal.owned_messages())
     live_states = {state.key: state for state in kernel.dump_states()} if owned_states else {}
@@ -102,12 +119,20 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"? {policy_arguments(policy)}  (ours, but changed or removed by somebody else)")
     for state in lost:
         print(f"? {name_of(state)}  (ours, but changed or removed, or its life is over)")
+    firewall = Firewall(arguments.netns)
+    table_lost = bool(rules) and firewall.available and not firewall.read()
+    if table_lost:
+        print(f"? table {TABLE} of nftables  (ours, but removed by somebody else)")
     for line in describe(look_around(arguments.netns, plan.sockets)):
         print(f"* {line}")
     if saved is not None:
-        agrees = set(saved.policies) == {p._replace(index=0) for p in ours}
+        then = plan_of_dump(Sieve(saved.policies), kernel.datagrams(), journal.owned_messages())
         print(
             f"the next boot installs {len(saved.policies)} policies"
-            + ("" if agrees else ", which are not those that are in place now")
+            + ("" if then.empty else ", which are not those that are in place now")
         )
-    return EXIT_STALE if lost_policies or lost or record is not None else EXIT_DONE
+        unit = unit_of(arguments)
+        if not unit.exists():
+            print(f"but there is no unit to do it: {unit} (--unit-folder names another folder)")
+    amiss = lost_policies or lost or table_lost or record is not None
+    return EXIT_STALE if amiss else EXIT_DONE

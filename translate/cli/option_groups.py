@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..render import Target
-from .argument_types import attachment, number
+from .argument_types import attachment, number, target
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     """What is printed: ``--to`` or a template of the user's."""
     parser.add_argument(
         "--to",
-        type=Target,
-        choices=list(Target),
+        type=target,
         default=Target.IP_XFRM,
         metavar="TARGET",
         help=f"{', '.join(Target)} (default: ip-xfrm)",

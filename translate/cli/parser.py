@@ -180,6 +180,12 @@ def _apply(verbs: _Verbs) -> None:
     add_no_interface(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
+        "--allow-clear",
+        action="store_true",
+        help="with --yes: go on although traffic leaves in clear then that is protected or blocked"
+        " now, since its eroutes are gone",
+    )
+    parser.add_argument(
         "--confirm-within",
         type=seconds,
         default=0.0,
@@ -211,6 +217,8 @@ def _after_apply(verbs: _Verbs) -> None:
         add_target_host(parser)
         if name == "rollback":
             parser.add_argument("--yes", action="store_true", help="do not ask")
+        if name == "status":
+            add_unit_folder(parser)
 
 
 def _restore(verbs: _Verbs) -> None:

@@ -8,15 +8,21 @@ from pathlib import Path
 
 from ..apply.firewall import Firewall
 from ..apply.restore import restore
-from ..apply.unit import install_unit, remove_unit
+from ..apply.unit import install_unit, remove_unit, unit_path
 from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
 from .progress import Progress
 from .target import journal_of, kernel_of
+from .terminal import told_or_not
 
 
-def write_unit(arguments: argparse.Namespace) -> None:
-    """Have the next boot restore what was saved."""
+def unit_of(arguments: argparse.Namespace) -> Path:
+    """Where the unit of the target is."""
+    return unit_path(arguments.netns, Path(arguments.unit_folder))
+
+
+def write_unit(arguments: argparse.Namespace, *, confirmed: bool = True) -> None:
+    """Have the next boot restore what was saved; raises :class:`UnitError`."""
     program = Path(sys.argv[0]).resolve()
     command = [str(program)]
     if program.name == "__main__.py":
@@ -26,15 +32,18 @@ def write_unit(arguments: argparse.Namespace) -> None:
     if arguments.netns:
         command += ["--netns", arguments.netns]
     text = render_unit(command, folder)
-    path = install_unit(text, Path(arguments.unit_folder))
-    print(f"the next boot installs them before the network is up ({path})")
+    path = unit_of(arguments)
+    install_unit(text, path)
+    once = "" if confirmed else "once you have confirmed, "
+    with told_or_not():
+        print(f"{once}the next boot installs them before the network is up ({path})")
 
 
 def restore_verb(arguments: argparse.Namespace) -> int:
     """Install what was saved, or with ``--remove`` no more; return the exit code."""
     journal = journal_of(arguments)
     if arguments.remove:
-        there = remove_unit(Path(arguments.unit_folder))
+        there = remove_unit(unit_of(arguments))
         with journal.locked(wait=True):
             journal.forget_saved()
         print("the next boot installs nothing" if there else "there was no unit to remove")

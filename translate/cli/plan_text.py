@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..apply.firewall import NFT_IS_MISSING
+from ..apply.order import passes
 from ..apply.plan import Change, Plan, Verb
 from ..apply.states import StateChange, StatePlan
 from ..apply.surroundings import Surroundings, describe
+from ..apply.uncovered import Uncovered
 from ..json_forms import policy_json, state_json
+from ..report import REPEATS
 from ..xfrm.model import Policy, PolicyKey, StateKey
 from ..xfrm.state_text import state_arguments
-from ..xfrm.text import policy_arguments
+from ..xfrm.text import policy_arguments, templates_text
 from .terminal import wants_colour
 
 GLYPHS = {Verb.ADD: "+", Verb.REPLACE: "~", Verb.REMOVE: "-"}
@@ -24,6 +28,9 @@ COLOURS = {Verb.ADD: "\x1b[32m", Verb.REPLACE: "\x1b[33m", Verb.REMOVE: "\x1b[31
 class WholePlan:
     """Policies, states, the firewall table, and what else decides on the target.
 
+    ``uncovered`` is what leaves in clear once it is carried out, ``lacks_nft`` that there is no
+    nft(8) for the firewall table.
+
     ``places`` and ``state_places`` tell where each policy and state comes from.
     """
 
@@ -31,6 +38,8 @@ class WholePlan:
     states: StatePlan
     firewall_changes: bool
     around: Surroundings = field(default_factory=Surroundings)
+    uncovered: tuple[Uncovered, ...] = ()
+    lacks_nft: bool = False
     places: Mapping[PolicyKey, str] = field(default_factory=dict)
     state_places: Mapping[StateKey, str] = field(default_factory=dict)
 
@@ -48,6 +57,20 @@ class WholePlan:
     def empty(self) -> bool:
         """Whether nothing would change."""
         return not (self.changes or self.conflicts or self.firewall_changes)
+
+
+def counted(plan: WholePlan) -> str:
+    """How much changes, in words; the firewall table is told where it is all."""
+    only_rules = plan.firewall_changes and not plan.changes
+    return "changes of the nftables table" if only_rules else f"{plan.changes} changes"
+
+
+def others_that_pass(plan: WholePlan) -> int:
+    """How many policies of others let leave in clear what one of ours is asked for too."""
+    return sum(
+        found.wins and found.policy.direction == "out" and passes(found.policy)
+        for found in plan.policies.foreign
+    )
 
 
 def print_plan(plan: WholePlan, *, machine: bool) -> None:
@@ -83,7 +106,15 @@ def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
         yield f"  {policy_arguments(foreign.policy)}  (of somebody else, {wins} {ours})"
     if plan.firewall_changes:
         yield "~ table inet eroute_translate of nftables, which answers for %reject"
-    for line in describe(plan.around):
+    notes = (
+        *describe(plan.around),
+        *uncovered_lines(plan.uncovered),
+        *_renumbered(plan),
+        *_begun_anew(plan.states),
+    )
+    if plan.lacks_nft:
+        notes = (*notes, NFT_IS_MISSING)
+    for line in notes:
         yield f"* {line}"
     verbs = [c.verb for c in policies.changes] + [c.verb for c in plan.states.changes]
     yield (
@@ -93,12 +124,52 @@ def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
     )
 
 
+def uncovered_lines(found: Sequence[Uncovered]) -> Iterator[str]:
+    """What leaves in clear afterwards, a line for each removed policy."""
+    for policy, packet in found[:REPEATS]:
+        kept = "blocked" if policy.action == "block" else "protected"
+        yield f"in clear afterwards: {policy.selector} is {kept} now, such as {packet}"
+    if len(found) > REPEATS:
+        yield f"in clear afterwards: what {len(found) - REPEATS} more policies keep now"
+
+
+def _renumbered(plan: WholePlan) -> Iterator[str]:
+    """Reqids follow the order of the table: one eroute more or less moves those behind it."""
+    with_states = {change.new.reqid for change in plan.states.changes if change.new is not None}
+    count = 0
+    for change in plan.policies.changes:
+        old, new = change.old, change.new
+        if old is None or new is None or old.templates == new.templates:
+            continue
+        asked = {template.reqid for template in new.templates}
+        alike = [t._replace(reqid=0) for t in old.templates] == [
+            t._replace(reqid=0) for t in new.templates
+        ]
+        count += alike and not asked <= with_states
+    if count:
+        yield (
+            f"{count} policies ask for another reqid, and nothing else: states of others that have"
+            " the old one serve them no more, and their traffic is dropped until they are"
+            " installed with the new one"
+        )
+
+
+def _begun_anew(states: StatePlan) -> Iterator[str]:
+    """A replaced state is another one to its peer, though its keys may be the same."""
+    count = sum(change.verb is Verb.REPLACE for change in states.changes)
+    if count:
+        yield (
+            f"{count} states are made anew, and their sequence numbers begin again: a peer with a"
+            " replay window drops what they protect until they have caught up"
+        )
+
+
 def policy_line(change: Change, places: Mapping[PolicyKey, str], *, colour: bool) -> str:
     """One change of a policy, as ``plan`` prints it."""
     policy = change.new or change.old
     if policy is None:
         raise ValueError("a change without a policy")
-    before = "" if change.verb is not Verb.REPLACE or change.old is None else _was(change.old)
+    before = "" if change.new is None or change.old is None else _was(change.old, change.new)
     text = f"{policy_arguments(policy)}{before}"
     return _coloured(change.verb, text, places.get(change.key, ""), colour=colour)
 
@@ -118,8 +189,15 @@ def _coloured(verb: Verb, text: str, place: str, *, colour: bool) -> str:
     return f"{COLOURS[verb]}{text}\x1b[0m" if colour else text
 
 
-def _was(policy: Policy) -> str:
-    return f"  (was {policy.action}, priority {policy.priority})"
+def _was(old: Policy, new: Policy) -> str:
+    """What is replaced, as far as it is another: its states are found by its templates."""
+    if (old.action, old.templates) == (new.action, new.templates):
+        return f"  (was priority {old.priority})"
+    if old.action == "block":
+        verdict = "block"
+    else:
+        verdict = templates_text(old.templates).strip() or "in clear"
+    return f"  (was {verdict}, priority {old.priority})"
 
 
 def _plan_json(plan: WholePlan) -> dict[str, object]:
@@ -152,7 +230,12 @@ def _plan_json(plan: WholePlan) -> dict[str, object]:
             {"policy": policy_json(f.policy), "ours": policy_json(f.ours), "wins": f.wins}
             for f in policies.foreign
         ],
+        "uncovered": [
+            {"policy": policy_json(policy), "packet": str(packet)}
+            for policy, packet in plan.uncovered
+        ],
         "firewall_changes": plan.firewall_changes,
+        "lacks_nft": plan.lacks_nft,
         "kept": policies.kept + plan.states.kept,
         "surroundings": {
             "defaults": dict(around.defaults),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..apply.ruleset import origins
 from ..equivalence.compare import prove
@@ -17,7 +16,7 @@ from .mapping_options import mapping_options
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
-from .terminal import show_as_asked, write_output
+from .terminal import show_as_asked, tell_summary, write_output
 
 
 def report_verb(arguments: argparse.Namespace) -> int:
@@ -52,14 +51,11 @@ def report_verb(arguments: argparse.Namespace) -> int:
         changes = Changes(target, tuple(plan_lines(plan)), plan.conflicts)
     write_output(report(page, digests, proved, changes), arguments.output)
     show_as_asked(arguments, page.findings)
-    if arguments.format == "text":
-        for line in (*read_summary(host), summary(translation), proved.conclusion):
-            print(f"eroute-translate: {line}", file=sys.stderr)
     code = exit_code(arguments, translation, page.findings, complete)
-    if code == EXIT_FAILED:
-        return code
-    if not proof.equal:
-        return EXIT_DIFFERS
-    if code == EXIT_DONE and changes is not None and changes.conflicts:
-        return EXIT_STALE
+    if code != EXIT_FAILED and not proof.equal:
+        code = EXIT_DIFFERS
+    elif code == EXIT_DONE and changes is not None and changes.conflicts:
+        code = EXIT_STALE
+    accounts = (*read_summary(host), summary(translation), proved.conclusion)
+    tell_summary(arguments, code, accounts)
     return code

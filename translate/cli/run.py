@@ -28,7 +28,7 @@ from .mapping_options import mapping_options
 from .parser import build_parser
 from .progress import busy
 from .sources import read_host
-from .terminal import exposed, show_as_asked, write_output
+from .terminal import exposed, show_as_asked, tell_summary, write_output
 
 WITH_LINKS = (Target.IP_XFRM, Target.IP_BATCH, Target.JSON)
 """The targets that can make links and routes beside the policies."""
@@ -115,10 +115,9 @@ def _convert(arguments: argparse.Namespace) -> int:
     warnings = _exposed_keys(arguments, page)
     write_output(pieces, arguments.output)
     show_as_asked(arguments, (*page.findings, *warnings))
-    if arguments.format == "text":
-        for line in (*read_summary(host), summary(translation)):
-            print(f"eroute-translate: {line}", file=sys.stderr)
-    return exit_code(arguments, translation, page.findings, complete)
+    code = exit_code(arguments, translation, page.findings, complete)
+    tell_summary(arguments, code, (*read_summary(host), summary(translation)))
+    return code
 
 
 def _exposed_keys(arguments: argparse.Namespace, page: Page) -> tuple[Diagnostic, ...]:

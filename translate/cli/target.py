@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
 
 from ..apply.firewall import FirewallError
-from ..apply.journal import Journal, Phase, Record, life_of, target_folder
+from ..apply.journal import STATE_FOLDER, Journal, Phase, Record, clock, life_of, target_folder
 from ..apply.stored import JournalError
 from ..apply.unit import UnitError
 from ..xfrm.bulk import Channel
 from ..xfrm.errors import KernelError
 from . import EXIT_FAILED
+
+OVERDUE: Final = 2.0
+"""Seconds that a rollback may come too late before it is missed."""
 
 FAILURES: Final = (KernelError, JournalError, FirewallError, UnitError, ValueError)
 """What goes wrong with a kernel, a journal, the firewall table or the unit."""
@@ -39,31 +43,58 @@ def kernel_of(arguments: argparse.Namespace) -> Channel:
     return Channel.open(arguments.netns or "")
 
 
+def same_target(arguments: argparse.Namespace) -> str:
+    """The options with which another verb means the same target and the same journal."""
+    words = ["--netns", arguments.netns] if arguments.netns else []
+    if Path(arguments.state_folder) != STATE_FOLDER:
+        words += ["--state-folder", str(Path(arguments.state_folder).absolute())]
+    return f" {shlex.join(words)}" if words else ""
+
+
 def pending_text(record: Record, arguments: argparse.Namespace) -> str:
     """What to say of a transaction that is not over."""
-    netns = f" --netns {arguments.netns}" if arguments.netns else ""
+    where = same_target(arguments)
     what = {
         Phase.APPLYING: "an apply that did not end",
         Phase.UNCONFIRMED: "an apply that waits for its confirmation",
         Phase.ROLLING_BACK: "a rollback that did not end",
     }[record.phase]
     waits = record.phase is Phase.UNCONFIRMED
-    keep = f" `eroute-translate confirm{netns}` keeps it," if waits else ""
+    time_left = f"; {_time_left(record)}" if waits else ""
+    keep = f" `eroute-translate confirm{where}` keeps it," if waits else ""
     return (
-        f"eroute-translate: there is {what} ({len(record.changes)} changes);{keep}"
-        f" `eroute-translate rollback{netns}` takes it back"
+        f"eroute-translate: there is {what} ({len(record.changes)} changes){time_left};{keep}"
+        f" `eroute-translate rollback{where}` takes it back"
     )
+
+
+def _time_left(record: Record) -> str:
+    """How long nobody need do anything, and what it means when nobody did."""
+    left = record.deadline - clock()
+    if left > -OVERDUE:
+        return f"it is taken back in {max(0, round(left))} seconds"
+    return (
+        f"its time was over {round(-left)} seconds ago, and it was not taken back: the process that"
+        " was to do it is gone"
+    )
+
+
+def of_earlier_boot(record: Record, journal: Journal) -> bool:
+    """Whether a transaction is over because what it changed is gone; says so."""
+    if record.boot == journal.boot:
+        return False
+    print(
+        "eroute-translate: an apply before the last boot did not end; its policies are gone",
+        file=sys.stderr,
+    )
+    return True
 
 
 def pending_of(journal: Journal) -> Record | None:
     """The transaction that is not over; one of an earlier boot is, and is forgotten aloud."""
     record = journal.read()
-    if record is not None and record.boot != journal.boot:
+    if record is not None and of_earlier_boot(record, journal):
         journal.forget()
-        print(
-            "eroute-translate: an apply before the last boot did not end; its policies are gone",
-            file=sys.stderr,
-        )
         return None
     return record
 

@@ -8,13 +8,15 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from ..diagnostics import Diagnostic, Severity
 from ..json_forms import diagnostic_json
 from ..report import print_diagnostics
+from . import EXIT_DONE
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -54,6 +56,25 @@ def show_as_asked(arguments: argparse.Namespace, items: Sequence[Diagnostic]) ->
     )
 
 
+@contextmanager
+def told_or_not() -> Iterator[None]:
+    """What is done is done, whether or not somebody is left to read of it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        # What waits in the buffer would fail again when the program ends.
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a number is wanted
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def tell_summary(arguments: argparse.Namespace, code: int, lines: Iterable[str]) -> None:
+    """The lines that account for the input, for people; not with ``--quiet`` when all is well."""
+    if arguments.format == "text" and not (arguments.quiet and code == EXIT_DONE):
+        for line in lines:
+            print(f"eroute-translate: {line}", file=sys.stderr)
+
+
 def write_output(pieces: Iterable[str], path: str | None) -> None:
     """Write to standard output, or to a file that appears only when it is whole.
 
@@ -71,7 +92,11 @@ def write_output(pieces: Iterable[str], path: str | None) -> None:
         with target.open("w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.writelines(pieces)
         return
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        # The name that was given, not the one beside it that was tried.
+        raise type(error)(error.errno, error.strerror, path) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
             for piece in pieces:

@@ -31,7 +31,12 @@ command -v ip >/dev/null || fail 'ip is missing: install iproute2'
 [ -r /etc/protocols ] || fail '/etc/protocols is missing: install netbase'
 command -v nft >/dev/null || fail 'nft is missing, and the ICMP answers of %reject need it: install nftables, or translate with --no-reject-rule'
 ip xfrm policy count >/dev/null || fail 'the kernel refused to show its policies: run this as root, on a kernel with XFRM'
-others=$(ip xfrm policy | awk '$1 == "dir" && $2 ~ /^(in|out|fwd)$/ { for (i = 3; i < NF; i++) if ($i == "priority" && ($(i + 1) < 1000000000 || $(i + 1) > 1099999999)) n++ } END { print n + 0 }')
+# How many policies have priorities of ours (1), or others (0).
+policies() {
+	ip xfrm policy | awk -v ours="$1" '$1 == "dir" && $2 ~ /^(in|out|fwd)$/ { for (i = 3; i < NF; i++) if ($i == "priority") n[$(i + 1) >= 1000000000 && $(i + 1) <= 1099999999]++ } END { print n[ours] + 0 }'
+}
+others=$(policies 0)
+earlier=$(policies 1)
 [ "$others" -eq 0 ] || [ "${REPLACE_OTHERS:-no}" = yes ] || fail "policies here that are not ours: $others (priorities not from 1000000000 to 1099999999): one with a selector and direction from below would be replaced. Compare with \`ip xfrm policy\`; REPLACE_OTHERS=yes goes on"
 trap 'test $? -eq 0 || echo "eroute-translate: stopped before the end; the policies above the failing command are in place" >&2' EXIT
 
@@ -102,3 +107,13 @@ table inet eroute_translate {
 	}
 }
 END-OF-RULES
+
+# What an earlier table had put here is not removed, and may win over what stands above.
+trap - EXIT
+[ "$earlier" -gt 0 ] || exit 0
+[ -f "$0" ] && mine=$(grep -c '^ip xfrm policy update' "$0") || mine=0
+if [ "$mine" -eq 0 ]; then
+	echo "eroute-translate: $earlier policies of ours were here before; those that are not among these stay, and may win: eroute-translate verify --live" >&2
+elif there=$(policies 1) && [ "$there" -gt "$mine" ]; then
+	fail "all policies are in place, but also $((there - mine)) of an earlier table, which may win over them: remove those, first of all any that pass. eroute-translate verify --live shows what they change"
+fi
