@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,26 @@ def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     assert (code, "the next boot installs" in text) == (0, True)
     assert host.run("restore")[0] == 0
     assert host.policies() == first
+
+
+@pytest.mark.parametrize("more", ["", "7 10.0.0.0/8 -> 10.9.0.0/16 => %drop\n"])
+def test_what_a_script_had_installed_is_saved_too(host: Host, more: str) -> None:
+    """It is in place and not ours, so that nothing, or only ``more``, is to change."""
+    path = host.folder / "table.eroute"
+    path.write_text(TABLE, encoding="ascii")
+    script = subprocess.run(
+        [sys.executable, "-m", "eroute_translate", "convert", "-q", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    subprocess.run(["ip", "netns", "exec", host.name, "sh"], input=script, text=True, check=True)
+    whole = persist(host, TABLE + more)
+    text = host.run("status")[1]
+    assert f"the next boot installs {len(whole)} policies\n" in text
+    reboot(host)
+    assert host.run("restore")[0] == 0
+    assert host.policies() == whole
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.journal import Journal, Saved
 from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.plan import Plan, Verb, make_plan
 from eroute_translate.apply.states import plan_states, same_state
@@ -173,24 +173,23 @@ def test_somebody_elses_change_of_a_state_is_left_alone(journal: Journal) -> Non
 
 def test_what_is_saved_counts_once_it_is_final(journal: Journal) -> None:
     kernel = FakeKernel()
-    carry_out(journal, kernel, [state(1)], persist=True, confirm_within=60.0)
+    wanted = Saved((POLICY,), (state(1),), "rules")
+    carry_out(journal, kernel, [state(1)], save=wanted, confirm_within=60.0)
     assert journal.read_saved() is None
     record = journal.read()
     assert record is not None
     with journal.locked():
         roll_back(kernel, journal, record, FakeFirewall())
     assert journal.read_saved() is None
-    carry_out(journal, kernel, [state(1)], persist=True)
-    saved = journal.read_saved()
-    assert saved is not None
-    assert (saved.policies, saved.states) == ((POLICY,), (state(1),))
+    carry_out(journal, kernel, [state(1)], save=wanted)
+    assert journal.read_saved() == wanted
 
 
 def test_a_crash_between_the_last_two_steps_is_ended_later(journal: Journal) -> None:
     kernel = FakeKernel()
     carry_out(journal, kernel, [state(1)], confirm_within=60.0)
     journal.write_owned([POLICY], [state(1)], "rules")
-    journal.write_saved([POLICY], [state(1)], "rules")
+    journal.write_saved(Saved([POLICY], [state(1)], "rules"))
     assert journal.read_owned_states() == {}
     assert journal.read_saved() is None
     # The record is gone, and the power with it.

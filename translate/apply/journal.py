@@ -19,7 +19,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,7 +59,6 @@ class Record:
     ``boot`` names the boot of the kernel it was made on: policies do not survive one.  ``deadline``
     is when it is rolled back without a confirmation, by :func:`clock`; 0 is never.
     ``firewall_before`` is our table as nft lists it, ``firewall_after`` the text of the new one.
-    With ``persist`` the result is saved for the next boot.
     """
 
     identity: str
@@ -71,14 +70,13 @@ class Record:
     firewall_before: str = ""
     firewall_after: str = ""
     states: tuple[StateChange, ...] = ()
-    persist: bool = False
 
 
 class Saved(NamedTuple):
     """What the next boot is to install: policies, states, and the text of the firewall table."""
 
-    policies: tuple[Policy, ...]
-    states: tuple[State, ...]
+    policies: Sequence[Policy]
+    states: Sequence[State]
     firewall: str
 
 
@@ -136,7 +134,6 @@ class Journal:
             "firewall_before": record.firewall_before,
             "firewall_after": record.firewall_after,
             "states": [_state_change_out(change) for change in record.states],
-            "persist": record.persist,
         }
         store(self._transaction, document, _policies_of(record))
 
@@ -159,7 +156,6 @@ class Journal:
                 str(document["firewall_before"]),
                 str(document["firewall_after"]),
                 tuple(_state_change_in(item) for item in document["states"]),
-                bool(document["persist"]),
             )
             if next(policies, None) is not None:
                 raise ValueError("there are more policies than changes")
@@ -266,12 +262,10 @@ class Journal:
 
     # -- what the next boot installs
 
-    def write_saved(
-        self, policies: Iterable[Policy], states: Iterable[State], firewall: str
-    ) -> None:
+    def write_saved(self, saved: Saved) -> None:
         """Write what the next boot is to install once the transaction is final."""
-        document = {"firewall": firewall, "states": [state_out(state) for state in states]}
-        store(_next(self._saved), document, policies)
+        states = [state_out(state) for state in saved.states]
+        store(_next(self._saved), {"firewall": saved.firewall, "states": states}, saved.policies)
 
     def read_saved(self) -> Saved | None:
         """What the next boot is to install, or ``None``."""

@@ -21,7 +21,7 @@ from ..net import MASK_OF_LENGTH, Selector
 from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, State, StateKey
 from ..xfrm.sieve import Sieve, with_user
-from .journal import Journal, Phase, Record, clock
+from .journal import Journal, Phase, Record, Saved, clock
 from .kernel import ApplyError, Kernel, Table
 from .look import check, check_states, of_changes, still_true, what_to_take_back
 from .order import GUARD_RENEWED, GUARD_SECONDS, GUARD_USER, Steps, in_order
@@ -69,7 +69,7 @@ def apply(
     firewall: Table,
     rules: str = "",
     states: StatePlan = NO_STATES,
-    persist: bool = False,
+    save: Saved | None = None,
     confirm_within: float = 0.0,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     started: Callable[[Record], None] = lambda _record: None,
@@ -77,7 +77,8 @@ def apply(
 ) -> Result:
     """Carry a plan out.  The lock must be held.
 
-    With ``persist`` the result is also saved for the next boot, once it is final.
+    ``save`` is what the next boot is to install, once this is final: all that is wanted, since what
+    was in place already, and is not ours, goes with the boot as well.
 
     ``started`` is called before anything is written or the kernel is told; it starts the watchdog.
     ``connect`` opens a connection for the rollback when the one at hand is lost.  Raises
@@ -95,7 +96,6 @@ def apply(
         firewall.read(),
         rules,
         states.changes,
-        persist,
     )
     # The watchdog is there before the record: one that finds no record has nothing to do.
     started(record)
@@ -111,6 +111,8 @@ def apply(
         check_states(kernel, states)
         firewall.load(rules)
         _remove_guards(kernel, guards)
+        if save is not None:
+            journal.write_saved(save)
         deadline = _end(journal, record, confirm_within)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
         if not confirm_within and journal.committed(record):
@@ -136,8 +138,6 @@ def commit(journal: Journal, record: Record) -> None:
     """Make a carried-out transaction final: what it put there is ours from now on."""
     states = owned_states_of(journal, record).values()
     journal.write_owned(owned_after(journal, record), states, record.firewall_after)
-    if record.persist:
-        journal.write_saved(owned_after(journal, record), states, record.firewall_after)
     journal.finish(record.identity)
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 
 from ..apply import watchdog
 from ..apply.firewall import Firewall
-from ..apply.journal import Journal, Record, clock
+from ..apply.journal import Journal, Record, Saved, clock
 from ..apply.kernel import ApplyError
 from ..apply.plan import make_plan, plan_of_dump
 from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
@@ -190,22 +190,25 @@ def apply_verb(arguments: argparse.Namespace) -> int:
             return EXIT_FAILED
         if plan.empty:
             print(f"nothing to change: {plan.policies.kept} policies are in place")
-            return _persist_only(arguments, journal, translation)
+            return _persist_only(arguments, journal, _saved(plan, translation))
         if not arguments.yes:
             print_plan(plan, machine=machine)
             if not asked("apply", f"apply these {plan.changes} changes?"):
                 return EXIT_USAGE
-        return _carry_out(arguments, journal, kernel, plan, render_firewall(translation))
+        return _carry_out(arguments, journal, kernel, plan, _saved(plan, translation))
 
 
-def _persist_only(arguments: argparse.Namespace, journal: Journal, translation: Translation) -> int:
+def _saved(plan: WholePlan, translation: Translation) -> Saved:
+    """All that is wanted: what the next boot has to install, whoever installed it on this one."""
+    wanted = plan.policies.wanted
+    policies = wanted_policies(translation) if wanted is None else wanted.policies
+    return Saved(policies, wanted_states(translation), render_firewall(translation))
+
+
+def _persist_only(arguments: argparse.Namespace, journal: Journal, saved: Saved) -> int:
     """Save what is in place already for the next boot."""
     if arguments.persist:
-        journal.write_saved(
-            journal.owned_policies(),
-            journal.read_owned_states().values(),
-            render_firewall(translation),
-        )
+        journal.write_saved(saved)
         journal.finish()
         write_unit(arguments)
     return EXIT_DONE
@@ -216,7 +219,7 @@ def _carry_out(
     journal: Journal,
     kernel: Channel,
     plan: WholePlan,
-    rules: str,
+    wanted: Saved,
 ) -> int:
     dogs: list[watchdog.Watchdog] = []
     firewall = Firewall(arguments.netns)
@@ -233,9 +236,9 @@ def _carry_out(
                 journal,
                 plan.policies,
                 firewall=firewall,
-                rules=rules,
+                rules=wanted.firewall,
                 states=plan.states,
-                persist=arguments.persist,
+                save=wanted if arguments.persist else None,
                 confirm_within=arguments.confirm_within,
                 progress=progress,
                 started=started,
