@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eroute_translate.cli import main
 from eroute_translate.net import MASK_OF_LENGTH, Prefix, Selector, parse_address, parse_prefix
 from eroute_translate.render import Target
 from eroute_translate.xfrm.model import TEMPLATE_PROTOCOLS, Policy, Template
@@ -228,6 +229,20 @@ def test_policies_of_others_are_not_touched_unasked(space: str, tmp_path: Path) 
     assert code == 1
     assert "policies here that are not ours: 1" in output
     assert installed(space) == before
+
+
+def test_a_removal_knows_what_the_script_installed(
+    space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script counts its priorities from the base on, a single command by its selector."""
+    table = row("10.1.0.0/16", "10.2.0.0/16", "tun0x1002@192.0.2.7")
+    assert run(space, rendered(table, Target.IP_XFRM), tmp_path) == (0, "")
+    other = "src 10.2.0.0/16 dst 10.1.0.0/16 dir fwd priority 7"
+    ip(space, "xfrm", "policy", "update", *other.split())
+    words = "eroute --del --eraf inet --src 10.1.0.0/16 --dst 10.2.0.0/16".split()
+    assert main(["ipsec", "-q", *words]) == 0
+    assert run(space, capsys.readouterr().out, tmp_path)[0] == 0
+    assert [(p.direction, p.priority) for p in installed(space)] == [("fwd", 7)]
 
 
 HOSTILE = [
