@@ -83,6 +83,22 @@ def test_a_plan_of_states() -> None:
         plan_states([b, other], [], {})
 
 
+def test_a_state_that_somebody_changed_is_not_ours_any_more() -> None:
+    """As for policies: a key daemon may have taken the SPI of one whose life was over."""
+    mine, gone = state(1), state(2)
+    theirs = [mine._replace(reqid=9), gone._replace(reqid=9)]
+    owned = {mine.key: mine, gone.key: gone}
+    plan = plan_states([state(1, reqid=8)], theirs, owned)
+    assert not plan.changes
+    assert [(c.verb, c.old) for c in plan.conflicts] == [
+        (Verb.REPLACE, theirs[0]),
+        (Verb.REMOVE, theirs[1]),
+    ]
+    named = plan_states([state(1, reqid=8)], theirs, owned, replace_foreign=True)
+    assert len(named.changes) == 2
+    assert not named.conflicts
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "host", "this boot")

@@ -65,7 +65,8 @@ def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
         yield _state_line(change, plan.state_places, colour=colour)
     for change in plan.states.conflicts:
         if change.old is not None:
-            yield f"! state {state_arguments(change.old)}  (of somebody else, with our SPI)"
+            of = "of somebody else, or changed by somebody else, with our SPI"
+            yield f"! state {state_arguments(change.old)}  ({of})"
     policies = plan.policies
     for step in policies.changes:
         yield policy_line(step, plan.places, colour=colour)
