@@ -239,7 +239,7 @@ def test_a_removal_knows_what_the_script_installed(
     assert run(space, rendered(table, Target.IP_XFRM), tmp_path) == (0, "")
     other = "src 10.2.0.0/16 dst 10.1.0.0/16 dir fwd priority 7"
     ip(space, "xfrm", "policy", "update", *other.split())
-    words = "eroute --del --eraf inet --src 10.1.0.0/16 --dst 10.2.0.0/16".split()
+    words = ["eroute", "--del", "--eraf", "inet", "--src", "10.1.0.0/16", "--dst", "10.2.0.0/16"]
     assert main(["ipsec", "-q", *words]) == 0
     assert run(space, capsys.readouterr().out, tmp_path)[0] == 0
     assert [(p.direction, p.priority) for p in installed(space)] == [("fwd", 7)]

@@ -53,6 +53,8 @@ def restore_verb(arguments: argparse.Namespace) -> int:
             f" blocked is blocked now ({restored.blocked} policies)",
             file=sys.stderr,
         )
+        for text in restored.left:
+            print(f"  left: {text}", file=sys.stderr)
         return EXIT_FAILED
     changes = restored.result.changes if restored.result else 0
     print(f"{changes} changes are in place")
