@@ -216,10 +216,12 @@ def render_firewall(translation: Translation) -> str:
     return template.render(firewall=translation.firewall)
 
 
-def render_unit(command: Sequence[str], folder: str) -> str:
+def render_unit(command: Sequence[str], folder: str, netns: str | None) -> str:
     """The systemd unit that restores what was saved in ``folder``, by running ``command``."""
     template = _environment().get_template("eroute-translate.service.j2")
-    return template.render(version=__version__, command=list(command), folder=folder)
+    return template.render(
+        version=__version__, command=list(command), folder=folder, netns=netns or ""
+    )
 
 
 def render_user_template(page: Page, path: Path) -> Iterator[str]:

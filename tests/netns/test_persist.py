@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from eroute_translate.apply.unit import install_unit, unit_name
 from tests.netns.spaces import inside, ip
 from tests.netns.test_apply import OTHER, TABLE, Host, host
 
@@ -39,8 +40,9 @@ def reboot(host: Host) -> None:
 
 def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     first, rules = persist(host), host.rules()
-    unit = (unit_folder(host) / "eroute-translate.service").read_text(encoding="utf-8")
-    assert (unit_folder(host) / "sysinit.target.wants/eroute-translate.service").is_symlink()
+    name = unit_name(host.name)
+    unit = (unit_folder(host) / name).read_text(encoding="utf-8")
+    assert (unit_folder(host) / "sysinit.target.wants" / name).resolve().name == name
     command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     words = [word.strip('"') for word in command.removeprefix("ExecStart=").split()]
     assert words[-2:] == ["--netns", host.name]
@@ -79,7 +81,7 @@ def test_what_a_script_had_installed_is_saved_too(host: Host, more: str) -> None
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_reads_the_unit(host: Host) -> None:
     persist(host)
-    unit = unit_folder(host) / "eroute-translate.service"
+    unit = unit_folder(host) / unit_name(host.name)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],
         capture_output=True,
@@ -87,6 +89,22 @@ def test_systemd_reads_the_unit(host: Host) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_of_a_namespace_leaves_that_of_the_host(host: Host) -> None:
+    """At the next boot the host would send in clear."""
+    folder = unit_folder(host)
+    ours = install_unit("of the host", unit_name(None), folder)
+    persist(host)
+    assert ours.read_text(encoding="utf-8") == "of the host"
+    assert host.run("restore", "--remove", "--unit-folder", str(folder))[0] == 0
+    assert [path.name for path in folder.rglob("*.service")] == ["eroute-translate.service"] * 2
+
+
+def test_the_name_of_a_unit_is_one() -> None:
+    assert unit_name("a b/\u00e4%@\udcff") == (
+        r"eroute-translate-netns-a\x20b\x2f\xc3\xa4\x25\x40\xff.service"
+    )
 
 
 def test_only_what_is_confirmed_is_saved(host: Host) -> None:

@@ -8,24 +8,33 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-UNIT: Final = "eroute-translate.service"
 UNIT_FOLDER: Final = Path("/etc/systemd/system")
 WANTED_BY: Final = "sysinit.target.wants"
+_PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.-")
 
 
 class UnitError(Exception):
     """The unit could not be written or removed; the text says why."""
 
 
-def install_unit(text: str, folder: Path = UNIT_FOLDER) -> Path:
+def unit_name(netns: str | None) -> str:
+    """The unit of a target: one for the host, one for each namespace, escaped (systemd.unit(5))."""
+    if netns is None:
+        return "eroute-translate.service"
+    octets = netns.encode("utf-8", "surrogateescape")
+    escaped = "".join([chr(o) if chr(o) in _PLAIN else f"\\x{o:02x}" for o in octets])
+    return f"eroute-translate-netns-{escaped}.service"
+
+
+def install_unit(text: str, name: str, folder: Path = UNIT_FOLDER) -> Path:
     """Write the unit and enable it; raises :class:`UnitError`.
 
     Enabling is the link that ``systemctl enable`` would make, so that it also works where systemd
     does not run (an image that is being built).
     """
-    path = folder / UNIT
-    beside = folder / f".{UNIT}.new"
-    link = folder / WANTED_BY / UNIT
+    path = folder / name
+    beside = folder / f".{name}.new"
+    link = folder / WANTED_BY / name
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, encoding="utf-8")
@@ -33,7 +42,7 @@ def install_unit(text: str, folder: Path = UNIT_FOLDER) -> Path:
         _sync(beside)
         beside.replace(path)
         if not link.is_symlink():
-            link.symlink_to(path)
+            link.symlink_to(path.absolute())
         _sync(link.parent)
         _sync(folder)
     except OSError as error:
@@ -42,12 +51,12 @@ def install_unit(text: str, folder: Path = UNIT_FOLDER) -> Path:
     return path
 
 
-def remove_unit(folder: Path = UNIT_FOLDER) -> bool:
+def remove_unit(name: str, folder: Path = UNIT_FOLDER) -> bool:
     """Disable and remove the unit; tell whether it was there.  Raises :class:`UnitError`."""
-    path = folder / UNIT
+    path = folder / name
     there = path.exists()
     try:
-        (folder / WANTED_BY / UNIT).unlink(missing_ok=True)
+        (folder / WANTED_BY / name).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
         raise UnitError(f"cannot remove {path}: {error.strerror}") from None

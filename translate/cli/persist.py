@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..apply.firewall import Firewall
 from ..apply.restore import restore
-from ..apply.unit import install_unit, remove_unit
+from ..apply.unit import install_unit, remove_unit, unit_name
 from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
 from .progress import Progress
@@ -25,8 +25,8 @@ def write_unit(arguments: argparse.Namespace) -> None:
     command += ["restore", "--state-folder", folder]
     if arguments.netns:
         command += ["--netns", arguments.netns]
-    text = render_unit(command, folder)
-    path = install_unit(text, Path(arguments.unit_folder))
+    text = render_unit(command, folder, arguments.netns)
+    path = install_unit(text, unit_name(arguments.netns), Path(arguments.unit_folder))
     print(f"the next boot installs them before the network is up ({path})")
 
 
@@ -34,7 +34,7 @@ def restore_verb(arguments: argparse.Namespace) -> int:
     """Install what was saved, or with ``--remove`` no more; return the exit code."""
     journal = journal_of(arguments)
     if arguments.remove:
-        there = remove_unit(Path(arguments.unit_folder))
+        there = remove_unit(unit_name(arguments.netns), Path(arguments.unit_folder))
         with journal.locked(wait=True):
             journal.forget_saved()
         print("the next boot installs nothing" if there else "there was no unit to remove")
