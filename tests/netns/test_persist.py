@@ -107,9 +107,19 @@ def test_the_name_of_a_unit_is_one() -> None:
     )
 
 
+def test_changes_are_told_although_the_unit_cannot_be_written(host: Host) -> None:
+    (host.folder / "file").write_text("no folder", encoding="ascii")
+    words = ("apply", "--yes", "--persist", "--unit-folder", str(host.folder / "file"))
+    code, text = host.run(*words, table=TABLE)
+    assert code == 1
+    assert "changes are in place" in text
+    assert "cannot write" in text
+
+
 def test_only_what_is_confirmed_is_saved(host: Host) -> None:
     words = ("apply", "--yes", "--persist", "--unit-folder", str(unit_folder(host)))
-    assert host.run(*words, "--confirm-within", "60s", table=TABLE)[0] == 0
+    code, text = host.run(*words, "--confirm-within", "60s", table=TABLE)
+    assert (code, "once they are confirmed, the next boot" in text) == (0, True)
     assert host.run("rollback", "--yes")[0] == 0
     reboot(host)
     assert host.run("restore")[0] == 3

@@ -95,9 +95,12 @@ class Journal:
         self._committed = ""
 
     def prepare(self) -> None:
-        """Make the folder, for its owner alone."""
+        """Make the folder, for its owner alone; what is synced in it must not lose its place."""
+        above = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in above:
+                sync_folder(path.parent)
         except OSError as error:
             raise JournalError(f"cannot make {self.folder}: {error.strerror}") from None
 

@@ -259,9 +259,9 @@ def _carry_out(
         return EXIT_LEFT
     if not all(dog.in_place() for dog in dogs) and result.deadline:
         return _unwatched(arguments, journal, firewall)
-    if arguments.persist:
-        write_unit(arguments)
     _tell_result(arguments, result)
+    if arguments.persist:
+        write_unit(arguments, unconfirmed=bool(result.deadline))
     return EXIT_DONE
 
 

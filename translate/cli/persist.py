@@ -15,8 +15,8 @@ from .progress import Progress
 from .target import journal_of, kernel_of
 
 
-def write_unit(arguments: argparse.Namespace) -> None:
-    """Have the next boot restore what was saved."""
+def write_unit(arguments: argparse.Namespace, *, unconfirmed: bool = False) -> None:
+    """Have the next boot restore what was saved, or will be by a confirmation."""
     program = Path(sys.argv[0]).resolve()
     command = [str(program)]
     if program.name == "__main__.py":
@@ -27,7 +27,8 @@ def write_unit(arguments: argparse.Namespace) -> None:
         command += ["--netns", arguments.netns]
     text = render_unit(command, folder, arguments.netns)
     path = install_unit(text, unit_name(arguments.netns), Path(arguments.unit_folder))
-    print(f"the next boot installs them before the network is up ({path})")
+    once = "once they are confirmed, " if unconfirmed else ""
+    print(f"{once}the next boot installs them before the network is up ({path})")
 
 
 def restore_verb(arguments: argparse.Namespace) -> int:
