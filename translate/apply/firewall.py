@@ -18,7 +18,11 @@ TIMEOUT: Final = 60.0
 
 
 class FirewallError(Exception):
-    """nft is missing, or refused the rules; the text says which."""
+    """nft is missing, did not end, or refused the rules; the text says which."""
+
+
+class MissingNftError(FirewallError):
+    """There is no program nft."""
 
 
 class Firewall:
@@ -30,11 +34,11 @@ class Firewall:
     def read(self) -> str:
         """The text of the table as it is, empty when it is not there.
 
-        Raises :class:`FirewallError`.
+        Raises :class:`FirewallError` when nft does not tell: what is not known is not empty.
         """
         try:
             done = self._nft("list", "table", *TABLE.split())
-        except FirewallError:
+        except MissingNftError:
             return ""  # without nft nobody can have loaded our table
         return done.stdout if done.returncode == 0 else ""
 
@@ -61,7 +65,7 @@ class Firewall:
                 preexec_fn=self._entering(),
             )
         except FileNotFoundError:
-            raise FirewallError(
+            raise MissingNftError(
                 "nft is missing, and the ICMP answers of %reject need it: install nftables, or say"
                 " --no-reject-rule"
             ) from None
