@@ -304,7 +304,8 @@ def _remove_guards(kernel: Kernel, guards: Sequence[Policy]) -> None:
         if not guards:
             return
         try:
-            kernel.remove(guards)
+            # By selector: the kernel may have taken one away, and its index is another's then.
+            kernel.remove([guard._replace(index=0) for guard in guards])
         except KernelError as error:
             # The kernel itself may take one away at the same time.
             if attempt == TRIES or error.errno != errno.ENOENT:
