@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,6 +230,30 @@ def test_policies_of_others_are_not_touched_unasked(space: str, tmp_path: Path) 
     assert code == 1
     assert "policies here that are not ours: 1" in output
     assert installed(space) == before
+
+
+@pytest.mark.parametrize(("name", "code"), [("HUP", 129), ("INT", 130), ("TERM", 143)])
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_a_script_that_is_interrupted_says_how_far_it_came(
+    shell: str, name: str, code: int, tmp_path: Path
+) -> None:
+    need(shell)
+    ip_of_ours = tmp_path / "ip"
+    ip_of_ours.write_text(
+        f'#!/bin/sh\ncase $* in *" update "*) kill -{name} $PPID ;; esac\n', encoding="ascii"
+    )
+    ip_of_ours.chmod(0o755)
+    script = tmp_path / "script.sh"
+    script.write_text(rendered(GATEWAY, Target.IP_XFRM, reject_rule=False), encoding="utf-8")
+    done = subprocess.run(
+        # What runs the tests may ignore signals, and its children then with it.
+        ["env", "--default-signal", f"PATH={tmp_path}:/usr/bin:/bin", shell, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "stopped before the end" in done.stderr) == (code, True)
+    assert "Run this again" in done.stderr
 
 
 def test_a_removal_knows_what_the_script_installed(

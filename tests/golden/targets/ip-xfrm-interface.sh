@@ -30,7 +30,10 @@ command -v ip >/dev/null || fail 'ip is missing: install iproute2'
 ip xfrm policy count >/dev/null || fail 'the kernel refused to show its policies: run this as root, on a kernel with XFRM'
 others=$(ip xfrm policy | awk '$1 == "dir" && $2 ~ /^(in|out|fwd)$/ { for (i = 3; i < NF; i++) if ($i == "priority" && ($(i + 1) < 1000000000 || $(i + 1) > 1099999999)) n++ } END { print n + 0 }')
 [ "$others" -eq 0 ] || [ "${REPLACE_OTHERS:-no}" = yes ] || fail "policies here that are not ours: $others (priorities not from 1000000000 to 1099999999): one with a selector and direction from below would be replaced. Compare with \`ip xfrm policy\`; REPLACE_OTHERS=yes goes on"
-trap 'test $? -eq 0 || echo "eroute-translate: stopped before the end; the policies above the failing command are in place" >&2' EXIT
+trap 'test $? -eq 0 || echo "eroute-translate: stopped before the end: the policies down to that command are in place, the others are not. Run this again, or remove them" >&2' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # --interface xfrm: links in the place of ipsecN. They are down, and nothing is routed into them,
 # until the policies are there.
