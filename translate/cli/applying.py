@@ -32,6 +32,7 @@ from ..xfrm.outcome import BulkError
 from ..xfrm.read_text import read_policies
 from ..xfrm.sieve import Sieve
 from . import (
+    EXIT_DIFFERENT,
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_LEFT,
@@ -71,8 +72,10 @@ def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int
     items = (*collector.items, *translation.findings)
     show_as_asked(arguments, items)
     code = exit_code(arguments, translation, items, complete)
-    if code == EXIT_FAILED or (code == EXIT_REFUSED and not arguments.allow_partial):
-        print(f"eroute-translate: {summary(translation)}; nothing was done", file=sys.stderr)
+    stops = code in (EXIT_FAILED, EXIT_DIFFERENT)
+    if stops or (code == EXIT_REFUSED and not arguments.allow_partial):
+        why = ", since --strict was given" if code == EXIT_DIFFERENT else ""
+        print(f"eroute-translate: {summary(translation)}; nothing was done{why}", file=sys.stderr)
         return None, code
     return translation, EXIT_DONE
 
