@@ -162,6 +162,38 @@ def test_a_confirmation_keeps(host: Host) -> None:
     assert host.run("confirm")[0] == 3
 
 
+def test_within_a_namespace_it_is_the_target(host: Host) -> None:
+    """Else two of them, and the host, would share a journal, and end what the others began."""
+    path = host.folder / "table.eroute"
+    path.write_text(TABLE, encoding="ascii")
+
+    program = [sys.executable, "-m", "eroute_translate"]
+    folder = ("--state-folder", str(host.folder / "state"))
+
+    def within(name: str, *words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            ["ip", "netns", "exec", name, *program, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    other = f"{host.name}-b"
+    subprocess.run(["ip", "netns", "add", other], check=True)
+    try:
+        apply = ("apply", "-q", "--yes", *folder, str(path))
+        code, text = within(host.name, *apply, "--confirm-within", "60s")
+        assert (code, f"eroute-translate confirm --netns {host.name}" in text) == (0, True)
+        assert within(other, *apply)[0] == 0
+        assert host.pending
+        assert host.run("confirm")[0] == 0
+        assert within(host.name, "status", *folder)[0] == 0
+        assert host.run("status")[0] == 0
+    finally:
+        subprocess.run(["ip", "netns", "del", other], check=True)
+
+
 def test_rollback_by_hand(host: Host) -> None:
     host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
     assert host.run("apply", "--yes", table=OTHER)[0] == 15

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from os.path import samestat
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -298,10 +299,46 @@ class Journal:
             raise damaged(path, repr(error)) from None
 
 
+_HERE: Final = Path("/proc/self/ns/net")
+_INIT: Final = Path("/proc/1/ns/net")
+_NAMED: Final = Path("/run/netns")
+
+
+def name_of_here() -> str | None:
+    """The name of this process's network namespace; ``None`` for that of process 1, or for none.
+
+    ``ip netns exec NAME`` and ``--netns NAME`` are to be one target, which is not the host's.
+    """
+    try:
+        here = _HERE.stat()
+        with suppress(OSError):  # process 1 may not be ours to look at
+            if samestat(here, _INIT.stat()):
+                return None
+        for path in sorted(_NAMED.iterdir()):
+            with suppress(OSError):  # gone meanwhile
+                if samestat(path.stat(), here):
+                    return path.name
+    except OSError:
+        return None
+    return None
+
+
+def _has_no_name() -> str:
+    """The folder of a namespace without a name: the host's, where process 1 is in it."""
+    with suppress(OSError):  # process 1 may not be ours to look at
+        here = _HERE.stat()
+        if not samestat(here, _INIT.stat()):
+            return f"namespace-{here.st_ino}"
+    return "host"
+
+
 def target_folder(state: Path, netns: str | None) -> Path:
-    """The folder of a target: ``host``, or ``netns-NAME``.  Raises ``ValueError``."""
+    """The folder of a target: ``host``, ``netns-NAME``, or ``namespace-NUMBER`` without a name.
+
+    Raises ``ValueError``.
+    """
     if netns is None:
-        return state / "host"
+        return state / _has_no_name()
     if not netns or "/" in netns or netns.startswith("."):
         raise ValueError(f"{netns!r} is not the name of a network namespace")
     return state / f"netns-{netns}"
@@ -312,7 +349,7 @@ def life_of(netns: str | None) -> str:
 
     Raises :class:`JournalError` when there is no such namespace.
     """
-    path = Path("/proc/self/ns/net") if netns is None else Path("/run/netns", netns)
+    path = _HERE if netns is None else _NAMED / netns
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         found = path.stat()

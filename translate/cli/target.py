@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ..apply.firewall import FirewallError
-from ..apply.journal import Journal, Phase, Record, life_of, target_folder
+from ..apply.journal import Journal, Phase, Record, life_of, name_of_here, target_folder
 from ..apply.stored import JournalError
 from ..apply.unit import UnitError
 from ..xfrm.bulk import Channel
@@ -28,7 +28,11 @@ def failed(arguments: argparse.Namespace, error: Exception) -> int:
 
 
 def journal_of(arguments: argparse.Namespace) -> Journal:
-    """The journal of the target; ``ValueError`` and :class:`JournalError` when there is none."""
+    """The journal of the target; ``ValueError`` and :class:`JournalError` when there is none.
+
+    Within a named namespace that is the target, by its name from now on.
+    """
+    arguments.netns = arguments.netns or name_of_here()
     # The watchdog leaves the working directory, so the path must not depend on it.
     folder = target_folder(Path(arguments.state_folder).absolute(), arguments.netns)
     return Journal(folder, life_of(arguments.netns))
