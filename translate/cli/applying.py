@@ -290,13 +290,16 @@ def _tell_cause(error: BaseException, plan: WholePlan) -> None:
 def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewall) -> int:
     """Nobody is left to take the changes back in time: that must not depend on the operator."""
     record = journal.read()
-    if record is not None:
-        roll_back(kernel_of(arguments), journal, record, firewall)
-    print(
-        "eroute-translate apply: the process that would roll back was killed; everything is as it"
-        " was",
-        file=sys.stderr,
-    )
+    told = "eroute-translate apply: the process that would roll back was killed"
+    try:
+        if record is not None:
+            roll_back(kernel_of(arguments), journal, record, firewall)
+    except ApplyError as error:
+        print(f"{told}; {error}", file=sys.stderr)
+        for text in error.left:
+            print(f"  left: {text}", file=sys.stderr)
+        return EXIT_LEFT
+    print(f"{told}; everything is as it was", file=sys.stderr)
     return EXIT_ROLLED_BACK
 
 

@@ -73,11 +73,14 @@ def pending_of(journal: Journal) -> Record | None:
 
 
 def asked(verb: str, question: str) -> bool:
-    """Ask on the terminal; without one say that ``--yes`` is needed, and take it as a no."""
+    """Ask on the terminal; without one say that ``--yes`` is needed.  A no is told."""
     if not sys.stdin.isatty():
         print(
             f"eroute-translate {verb}: no terminal to ask on; say --yes to go on", file=sys.stderr
         )
         return False
     print(f"{question} [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print(f"eroute-translate {verb}: nothing was done", file=sys.stderr)
+    return False
