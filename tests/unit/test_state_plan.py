@@ -11,6 +11,7 @@ from eroute_translate.apply.kernel import ApplyError
 from eroute_translate.apply.plan import Plan, Verb, make_plan
 from eroute_translate.apply.states import plan_states, same_state
 from eroute_translate.apply.transaction import apply, roll_back
+from eroute_translate.cli.plan_text import WholePlan, plan_lines
 from eroute_translate.net import Prefix, Selector
 from eroute_translate.secret import Secret
 from eroute_translate.xfrm.model import (
@@ -97,6 +98,16 @@ def test_a_state_that_somebody_changed_is_not_ours_any_more() -> None:
     named = plan_states([state(1, reqid=8)], theirs, owned, replace_foreign=True)
     assert len(named.changes) == 2
     assert not named.conflicts
+
+
+def test_a_foreign_state_that_could_not_be_put_back_is_never_replaced() -> None:
+    theirs = state(1, reqid=9, more=(18,))
+    for wanted, owned in (([state(1)], {}), ([], {theirs.key: state(1)})):
+        plan = plan_states(wanted, [theirs], owned, replace_foreign=True)
+        assert not plan.changes
+        assert [change.old for change in plan.conflicts] == [theirs]
+        (line, _) = plan_lines(WholePlan(EMPTY, plan, firewall_changes=False))
+        assert "could not be put back" in line
 
 
 @pytest.fixture

@@ -82,6 +82,8 @@ def plan_states(
 ) -> StatePlan:
     """Compare.  ``owned`` is what we installed last.
 
+    A foreign state that could not be put back as it was stays a conflict whatever the user says.
+
     Raises ``ValueError`` when two wanted states have one SPI, protocol and destination.
     """
     wanted_by_key: dict[StateKey, State] = {}
@@ -98,7 +100,7 @@ def plan_states(
             changes.append(StateChange(Verb.ADD, key, None, new))
         elif same_state(old, new):
             kept += 1
-        elif replace_foreign or (key in owned and same_state(old, owned[key])):
+        elif (replace_foreign and not old.more) or (key in owned and same_state(old, owned[key])):
             changes.append(StateChange(Verb.REPLACE, key, old, new))
         else:
             conflicts.append(StateChange(Verb.REPLACE, key, old, new))
@@ -106,7 +108,7 @@ def plan_states(
         present = live_by_key.get(key)
         if present is None or key in wanted_by_key:
             continue
-        ours = replace_foreign or same_state(present, recorded)
+        ours = (replace_foreign and not present.more) or same_state(present, recorded)
         (changes if ours else conflicts).append(StateChange(Verb.REMOVE, key, present, None))
     return StatePlan(tuple(changes), tuple(conflicts), kept)
 

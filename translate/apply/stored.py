@@ -192,5 +192,6 @@ def state_in(item: Mapping[str, Any]) -> State:
             "flags": tuple(fields["flags"]),
             "extra_flags": tuple(fields["extra_flags"]),
             "mark": tuple(fields["mark"]),
+            "more": tuple(fields.get("more", ())),
         }
     )

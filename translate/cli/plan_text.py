@@ -66,6 +66,8 @@ def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
     for change in plan.states.conflicts:
         if change.old is not None:
             of = "of somebody else, or changed by somebody else, with our SPI"
+            if change.old.more:
+                of += "; it could not be put back, and --replace-foreign leaves it"
             yield f"! state {state_arguments(change.old)}  ({of})"
     policies = plan.policies
     for step in policies.changes:
