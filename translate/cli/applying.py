@@ -21,6 +21,7 @@ from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_stat
 from ..apply.states import StatePlan, plan_states
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import Result, apply, roll_back
+from ..diagnostics import Collector, DiscreetCollector
 from ..equivalence.exact import translate_exactly
 from ..mapping.translation import Translation
 from ..render import render_firewall
@@ -136,8 +137,10 @@ def _plan_against(arguments: argparse.Namespace, translation: Translation) -> Wh
     """Against what ``ip xfrm policy`` printed on another host; nothing there is ours."""
     path = Path(arguments.against)
     reading = read_policies(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    found = DiscreetCollector(Collector())  # beside policies it may hold states
     for problem in reading.diagnostics:
-        show_as_asked(arguments, [problem])
+        found.add(problem)
+    show_as_asked(arguments, found.items)
     if reading.diagnostics:
         print(
             f"eroute-translate plan: {path} could not be read as a whole; nothing is compared",
