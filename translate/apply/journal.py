@@ -33,8 +33,6 @@ from .plan import Change, Verb
 from .states import StateChange
 from .stored import JournalError, damaged, load, state_in, state_out, store, sync_folder
 
-STATE_FOLDER: Final = Path("/var/lib/eroute-translate")
-
 
 def clock() -> float:
     """Seconds since the boot, time asleep included; unlike other clocks nobody sets this one."""
