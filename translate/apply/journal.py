@@ -116,7 +116,8 @@ class Journal:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise LockedError(
-                    f"another eroute-translate works here (lock {self.folder}/lock)"
+                    f"another eroute-translate works here (lock {self.folder}/lock): try again when"
+                    " it has ended"
                 ) from None
             yield
         finally:
