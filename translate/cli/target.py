@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from ..apply.firewall import FirewallError
-from ..apply.journal import Journal, Phase, Record, life_of, name_of_here, target_folder
+from ..apply.journal import Journal, Phase, Record
 from ..apply.stored import JournalError
+from ..apply.target import life_of, name_of_here, target_folder
 from ..apply.unit import UnitError
 from ..xfrm.bulk import Channel
 from ..xfrm.errors import KernelError
