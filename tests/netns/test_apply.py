@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -13,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from eroute_translate.cli.target import journal_of, kernel_again
+from eroute_translate.xfrm.errors import KernelError
 
 pytestmark = pytest.mark.kernel
 
@@ -192,6 +196,16 @@ def test_within_a_namespace_it_is_the_target(host: Host) -> None:
         assert host.run("status")[0] == 0
     finally:
         subprocess.run(["ip", "netns", "del", other], check=True)
+
+
+def test_another_namespace_of_the_name_is_not_the_target(host: Host) -> None:
+    arguments = argparse.Namespace(netns=host.name, state_folder=str(host.folder))
+    journal = journal_of(arguments)
+    kernel_again(arguments, journal).close()
+    subprocess.run(["ip", "netns", "del", host.name], check=True)
+    subprocess.run(["ip", "netns", "add", host.name], check=True)
+    with pytest.raises(KernelError, match="another one has its name"):
+        kernel_again(arguments, journal)
 
 
 def test_rollback_by_hand(host: Host) -> None:

@@ -57,7 +57,7 @@ def test_a_lost_watchdog_and_a_policy_that_somebody_changed(
     kernel.policies[wanted.key] = wanted._replace(priority=3)
     firewall = Firewall(None)
     monkeypatch.setattr(firewall, "load", lambda _text: None)
-    monkeypatch.setattr(applying, "kernel_of", lambda _arguments: kernel)
+    monkeypatch.setattr(applying, "kernel_again", lambda *_: kernel)
     assert applying._unwatched(argparse.Namespace(), journal, firewall) == EXIT_LEFT
     shown = capsys.readouterr().err
     assert "was killed" in shown

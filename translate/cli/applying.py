@@ -50,7 +50,7 @@ from .plan_text import WholePlan, print_plan
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
-from .target import asked, journal_of, kernel_of, pending_of, pending_text
+from .target import asked, journal_of, kernel_again, kernel_of, pending_of, pending_text
 from .terminal import show_as_asked
 
 
@@ -232,7 +232,9 @@ def _carry_out(
 
     def started(record: Record) -> None:
         dogs.append(
-            watchdog.start(journal, record.identity, lambda: kernel_of(arguments), firewall)
+            watchdog.start(
+                journal, record.identity, lambda: kernel_again(arguments, journal), firewall
+            )
         )
 
     try:
@@ -248,7 +250,7 @@ def _carry_out(
                 confirm_within=arguments.confirm_within,
                 progress=progress,
                 started=started,
-                connect=lambda: kernel_of(arguments),
+                connect=lambda: kernel_again(arguments, journal),
             )
     except ApplyError as error:
         if error.rolled_back:
@@ -296,7 +298,7 @@ def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewa
     told = "eroute-translate apply: the process that would roll back was killed"
     try:
         if record is not None:
-            roll_back(kernel_of(arguments), journal, record, firewall)
+            roll_back(kernel_again(arguments, journal), journal, record, firewall)
     except ApplyError as error:
         print(f"{told}; {error}", file=sys.stderr)
         for text in error.left:

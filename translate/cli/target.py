@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,17 @@ def journal_of(arguments: argparse.Namespace) -> Journal:
 def kernel_of(arguments: argparse.Namespace) -> Channel:
     """A connection to the target; raises :class:`KernelError`."""
     return Channel.open(arguments.netns or "")
+
+
+def kernel_again(arguments: argparse.Namespace, journal: Journal) -> Channel:
+    """One more connection to the target of a journal, never to a namespace that got its name since.
+
+    Raises :class:`KernelError` and :class:`JournalError`.
+    """
+    if life_of(arguments.netns) != journal.boot:
+        asked = f"enter the network namespace {arguments.netns} again"
+        raise KernelError(errno.ESTALE, asked, "another one has its name by now")
+    return kernel_of(arguments)
 
 
 def pending_text(record: Record, arguments: argparse.Namespace) -> str:
