@@ -279,14 +279,18 @@ def test_policies_of_others_stay(host: Host) -> None:
 
 
 def test_what_is_missing_is_named(host: Host, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "eroute_translate", "status", "--netns", "no-such-space"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "no-such-space" in done.stderr
+    table = tmp_path / "table.eroute"
+    table.write_text(TABLE, encoding="ascii")
+    for words in (["status"], ["verify", "-q", str(table)]):
+        done = subprocess.run(
+            [sys.executable, "-m", "eroute_translate", *words, "--netns", "no-such-space"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "no-such-space" in done.stderr
+        assert "see: ip netns list" in done.stderr
     full = tmp_path / "full"
     full.write_text("a file, not a folder", encoding="ascii")
     done = subprocess.run(

@@ -71,4 +71,5 @@ def life_of(netns: str | None) -> str:
         made = "" if netns is None else f" {found.st_ctime_ns}"
         return f"{boot} {found.st_ino}{made}"
     except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from None
+        hint = "" if netns is None else " (see: ip netns list)"
+        raise JournalError(f"{path}: {error.strerror}{hint}") from None

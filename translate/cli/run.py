@@ -15,6 +15,7 @@ from ..mapping.interfaces import with_interfaces
 from ..mapping.translation import Translation
 from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
+from ..xfrm.errors import KernelError
 from . import (
     EXIT_DIFFERENT,
     EXIT_DONE,
@@ -54,6 +55,8 @@ def run(argv: Sequence[str]) -> int:
         return EXIT_FAILED
     except (OSError, RenderError) as error:
         print(f"eroute-translate: {error}", file=sys.stderr)
+        if isinstance(error, KernelError) and error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
         give_up_output()
         return EXIT_FAILED
     except KeyboardInterrupt:
