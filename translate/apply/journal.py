@@ -94,8 +94,8 @@ class Journal:
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone; what is synced in it must not lose its place."""
-        above = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
+            above = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for path in above:
                 sync_folder(path.parent)
