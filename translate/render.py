@@ -186,11 +186,11 @@ def render_template(name: str, context: dict[str, object]) -> Iterator[str]:
     return _in_blocks(_environment().get_template(name), context)
 
 
-def render_command(page: Page, *, removing: bool) -> Iterator[str]:
+def render_command(page: Page, *, removing: bool, least: int = 0) -> Iterator[str]:
     """Print the bare commands for one eroute: those that install it, or those that remove it.
 
     Which policies an eroute had depends on its SAID, which ``--del`` does not name; so the keys
-    of all that it may have had are removed where they are.
+    of all that it may have had are removed where they are, with a priority of ``least`` or above.
     """
     removals = [
         Policy(direction, selector, 0)
@@ -204,7 +204,8 @@ def render_command(page: Page, *, removing: bool) -> Iterator[str]:
         )
     ]
     template = _environment().get_template("command.sh.j2")
-    return _in_blocks(template, page.context() | {"removing": removing, "removals": removals})
+    given = {"removing": removing, "removals": removals, "least": least}
+    return _in_blocks(template, page.context() | given)
 
 
 def render_firewall(translation: Translation) -> str:
@@ -215,10 +216,12 @@ def render_firewall(translation: Translation) -> str:
     return template.render(firewall=translation.firewall)
 
 
-def render_unit(command: Sequence[str], folder: str) -> str:
+def render_unit(command: Sequence[str], folder: str, netns: str | None) -> str:
     """The systemd unit that restores what was saved in ``folder``, by running ``command``."""
     template = _environment().get_template("eroute-translate.service.j2")
-    return template.render(version=__version__, command=list(command), folder=folder)
+    return template.render(
+        version=__version__, command=list(command), folder=folder, netns=netns or ""
+    )
 
 
 def render_user_template(page: Page, path: Path) -> Iterator[str]:

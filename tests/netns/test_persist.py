@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eroute_translate.apply.unit import unit_path
+from eroute_translate.apply.unit import install_unit, unit_name
 from tests.netns.spaces import inside, ip
 from tests.netns.test_apply import OTHER, TABLE, Host, host
 from tests.unit.test_schemas import SCHEMAS, follows
@@ -23,10 +23,6 @@ pytestmark = pytest.mark.kernel
 
 def unit_folder(host: Host) -> Path:
     return host.folder / "units"
-
-
-def unit_name(host: Host) -> str:
-    return f"eroute-translate-{host.name}.service"
 
 
 def persist(host: Host, table: str = TABLE) -> list[str]:
@@ -45,8 +41,9 @@ def reboot(host: Host) -> None:
 
 def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     first, rules = persist(host), host.rules()
-    unit = (unit_folder(host) / unit_name(host)).read_text(encoding="utf-8")
-    assert (unit_folder(host) / "sysinit.target.wants" / unit_name(host)).is_symlink()
+    name = unit_name(host.name)
+    unit = (unit_folder(host) / name).read_text(encoding="utf-8")
+    assert (unit_folder(host) / "sysinit.target.wants" / name).resolve().name == name
     command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     words = [word.strip('"') for word in command.removeprefix("ExecStart=").split()]
     assert words[-2:] == ["--netns", host.name]
@@ -63,10 +60,30 @@ def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     assert host.policies() == first
 
 
+@pytest.mark.parametrize("more", ["", "7 10.0.0.0/8 -> 10.9.0.0/16 => %drop\n"])
+def test_what_a_script_had_installed_is_saved_too(host: Host, more: str) -> None:
+    """It is in place and not ours, so that nothing, or only ``more``, is to change."""
+    path = host.folder / "table.eroute"
+    path.write_text(TABLE, encoding="ascii")
+    script = subprocess.run(
+        [sys.executable, "-m", "eroute_translate", "convert", "-q", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    subprocess.run(["ip", "netns", "exec", host.name, "sh"], input=script, text=True, check=True)
+    whole = persist(host, TABLE + more)
+    text = host.run("status")[1]
+    assert f"the next boot installs {len(whole)} policies\n" in text
+    reboot(host)
+    assert host.run("restore")[0] == 0
+    assert host.policies() == whole
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_reads_the_unit(host: Host) -> None:
     persist(host)
-    unit = unit_folder(host) / unit_name(host)
+    unit = unit_folder(host) / unit_name(host.name)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],
         capture_output=True,
@@ -76,9 +93,35 @@ def test_systemd_reads_the_unit(host: Host) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_unit_of_a_namespace_leaves_that_of_the_host(host: Host) -> None:
+    """At the next boot the host would send in clear."""
+    folder = unit_folder(host)
+    ours = install_unit("of the host", unit_name(None), folder)
+    persist(host)
+    assert ours.read_text(encoding="utf-8") == "of the host"
+    assert host.run("restore", "--remove", "--unit-folder", str(folder))[0] == 0
+    assert [path.name for path in folder.rglob("*.service")] == ["eroute-translate.service"] * 2
+
+
+def test_the_name_of_a_unit_is_one() -> None:
+    assert unit_name("a b/\u00e4%@\udcff") == (
+        r"eroute-translate-netns-a\x20b\x2f\xc3\xa4\x25\x40\xff.service"
+    )
+
+
+def test_changes_are_told_although_the_unit_cannot_be_written(host: Host) -> None:
+    (host.folder / "file").write_text("no folder", encoding="ascii")
+    words = ("apply", "--yes", "--persist", "--unit-folder", str(host.folder / "file"))
+    code, text = host.run(*words, table=TABLE)
+    assert code == 1
+    assert "changes are in place" in text
+    assert "cannot write" in text
+
+
 def test_only_what_is_confirmed_is_saved(host: Host) -> None:
     words = ("apply", "--yes", "--persist", "--unit-folder", str(unit_folder(host)))
-    assert host.run(*words, "--confirm-within", "60s", table=TABLE)[0] == 0
+    code, text = host.run(*words, "--confirm-within", "60s", table=TABLE)
+    assert (code, "once you have confirmed, the next boot" in text) == (0, True)
     assert host.run("rollback", "--yes")[0] == 0
     reboot(host)
     assert host.run("restore")[0] == 3
@@ -173,26 +216,6 @@ def test_changed_firewall_rules_alone_are_a_change(host: Host) -> None:
     assert host.run("plan", table=TABLE)[0] == 0
 
 
-@pytest.mark.parametrize("part", ["all", "but one"])
-def test_what_a_script_had_installed_is_saved_too(host: Host, part: str) -> None:
-    first = persist(host)
-    script = host.folder / "gateway.sh"
-    words = ["convert", "-q", "-o", str(script), str(host.folder / "table.eroute")]
-    subprocess.run([sys.executable, "-m", "eroute_translate", *words], check=True)
-    reboot(host)
-    shutil.rmtree(host.folder / "state")
-    subprocess.run(["ip", "netns", "exec", host.name, "sh", str(script)], check=True)
-    if part == "but one":
-        one = "src 172.31.252.0/24 dst 192.168.7.0/24 dir out"
-        ip(host.name, "xfrm", "policy", "delete", *one.split())
-    assert persist(host) == first
-    code, text = host.run("status")
-    assert (code, "not those that are in place" in text) == (0, False), text
-    reboot(host)
-    assert host.run("restore")[0] == 0
-    assert host.policies() == first
-
-
 def test_each_target_has_a_unit_of_its_own(host: Host) -> None:
     persist(host)
     other = Host(f"{host.name}-b", host.folder)
@@ -202,10 +225,8 @@ def test_each_target_has_a_unit_of_its_own(host: Host) -> None:
     finally:
         subprocess.run(["ip", "netns", "del", other.name], check=True)
     names = {path.name: path.read_text() for path in unit_folder(host).glob("*.service")}
-    assert set(names) == {unit_name(host), unit_name(other)}
-    assert f'"{host.name}"\n' in names[unit_name(host)]
-    assert unit_path(None).name == "eroute-translate.service"
-    assert unit_path("a b/ä").name == r"eroute-translate-a\x20b\x2f\xc3\xa4.service"
+    assert set(names) == {unit_name(host.name), unit_name(other.name)}
+    assert f'"{host.name}"\n' in names[unit_name(host.name)]
 
 
 @pytest.mark.parametrize("before", ["fresh", "in place"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eroute_translate.cli import main
 from eroute_translate.net import MASK_OF_LENGTH, Prefix, Selector, parse_address, parse_prefix
 from eroute_translate.render import Target
 from eroute_translate.xfrm.model import TEMPLATE_PROTOCOLS, Policy, Template
@@ -228,6 +230,44 @@ def test_policies_of_others_are_not_touched_unasked(space: str, tmp_path: Path) 
     assert code == 1
     assert "policies here that are not ours: 1" in output
     assert installed(space) == before
+
+
+@pytest.mark.parametrize(("name", "code"), [("HUP", 129), ("INT", 130), ("TERM", 143)])
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_a_script_that_is_interrupted_says_how_far_it_came(
+    shell: str, name: str, code: int, tmp_path: Path
+) -> None:
+    need(shell)
+    ip_of_ours = tmp_path / "ip"
+    ip_of_ours.write_text(
+        f'#!/bin/sh\ncase $* in *" update "*) kill -{name} $PPID ;; esac\n', encoding="ascii"
+    )
+    ip_of_ours.chmod(0o755)
+    script = tmp_path / "script.sh"
+    script.write_text(rendered(GATEWAY, Target.IP_XFRM, reject_rule=False), encoding="utf-8")
+    done = subprocess.run(
+        # What runs the tests may ignore signals, and its children then with it.
+        ["env", "--default-signal", f"PATH={tmp_path}:/usr/bin:/bin", shell, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "stopped before the end" in done.stderr) == (code, True)
+    assert "Run this again" in done.stderr
+
+
+def test_a_removal_knows_what_the_script_installed(
+    space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script counts its priorities from the base on, a single command by its selector."""
+    table = row("10.1.0.0/16", "10.2.0.0/16", "tun0x1002@192.0.2.7")
+    assert run(space, rendered(table, Target.IP_XFRM), tmp_path) == (0, "")
+    other = "src 10.2.0.0/16 dst 10.1.0.0/16 dir fwd priority 7"
+    ip(space, "xfrm", "policy", "update", *other.split())
+    words = ["eroute", "--del", "--eraf", "inet", "--src", "10.1.0.0/16", "--dst", "10.2.0.0/16"]
+    assert main(["ipsec", "-q", *words]) == 0
+    assert run(space, capsys.readouterr().out, tmp_path)[0] == 0
+    assert [(p.direction, p.priority) for p in installed(space)] == [("fwd", 7)]
 
 
 HOSTILE = [

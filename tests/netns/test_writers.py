@@ -19,6 +19,7 @@ from eroute_translate.apply.plan import Verb, make_plan
 from eroute_translate.xfrm.bulk import Channel
 from eroute_translate.xfrm.model import Policy, PolicyKey
 from eroute_translate.xfrm.outcome import BulkError, MeanwhileError
+from eroute_translate.xfrm.wire import DIRECTIONS
 from tests.fake_kernel import FakeFirewall
 
 from .faulty import ESP4, Case, case, closing, faulty, fill, given, hold, limited, plan_of
@@ -211,6 +212,22 @@ def test_an_exchange_by_index_puts_back_what_it_displaced(netns: str) -> None:
         with pytest.raises(BulkError, match="XFRM_MAX_DEPTH"):
             good.exchange([(there[one.key], new[0]), (there[two.key], bad)], by_index=True)
         assert contents(good) == of((new[0], two))
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_an_index_that_another_policy_has_by_now(netns: str, replaced: bool) -> None:
+    """Indexes of ours come again with each connection, so that one may be somebody else's soon."""
+    one, two = CASE.old[:2]
+    with Channel.open(netns) as good:
+        good.install([one])
+        (stale,) = good.dump()
+        good.remove([stale])
+        good.install([two._replace(index=stale.index & ~7 | DIRECTIONS.index(two.direction))])
+        (theirs,) = good.dump()
+        assert theirs.index == stale.index
+        with pytest.raises(MeanwhileError):
+            good.exchange([(stale, one._replace(priority=99) if replaced else None)], by_index=True)
+        assert good.dump() == [theirs]
 
 
 def test_exchange_puts_back_what_it_displaced(netns: str) -> None:

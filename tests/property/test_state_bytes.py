@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +196,24 @@ def test_the_bytes_are_those_of_the_message_classes(some: list[State], first: in
 def test_there_and_back(some: list[State]) -> None:
     data = b"".join(encode_states(some))
     assert decode_states(data) == some
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "number"),
+    [
+        ("XFRMA_ALG_AEAD", {"alg_name": "x", "alg_key": Key(b"k" * 20), "alg_icv_len": 128}, 18),
+        ("XFRMA_SET_MARK", 7, 29),
+        ("XFRMA_TFCPAD", 9, 22),
+        ("XFRMA_REPLAY_ESN_VAL", {"oseq_hi": 1, "replay_window": 32, "bmp": [0]}, 23),
+        ("XFRMA_REPLAY_ESN_VAL", {"seq_hi": 1, "replay_window": 32, "bmp": [0]}, 23),
+    ],
+)
+def test_what_could_not_be_made_again_is_told(name: str, value: object, number: int) -> None:
+    plain = State(50, 4, 1, 2, 3, "tunnel", 4)
+    parts = {**fields(plain), "attrs": [(name, value)]}
+    data = encoded(m.StateMessage(), c.XFRM_MSG_NEWSA, 1, parts)
+    assert [state.more for state in decode_states(data)] == [(number,)]
+    assert [state.more for state in decode_states(encode_states([plain])[0])] == [()]
 
 
 @settings(deadline=None, max_examples=60)

@@ -56,6 +56,7 @@ def files(*suffixes: str) -> list[Path]:
         found.extend(
             Path(folder, name)
             for name in sorted(names)
+            if name != ".git"  # of a linked worktree it names the repository's own path
             if not suffixes or name.endswith(tuple(suffixes))
         )
     return found

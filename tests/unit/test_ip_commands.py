@@ -368,4 +368,4 @@ def test_our_script_with_states_is_read_back(capsys: pytest.CaptureFixture[str])
     reading = script(text)
     assert not reading.diagnostics
     assert reading.states
-    assert len(reading.policies) == text.count("ip xfrm policy update")
+    assert len(reading.policies) == text.count("\nip xfrm policy update")

@@ -144,6 +144,18 @@ def test_what_was_written_is_read(journal: Journal) -> None:
     assert journal.stamp() != before
 
 
+def test_the_folder_of_a_journal_is_on_the_disk_before_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("eroute_translate.apply.journal.sync_folder", synced.append)
+    made = Journal(tmp_path / "state" / "host", "boot 1")
+    made.prepare()
+    assert synced == [tmp_path / "state", tmp_path]
+    made.prepare()
+    assert len(synced) == 2
+
+
 def test_what_was_begun_is_removed_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

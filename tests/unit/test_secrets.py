@@ -186,6 +186,47 @@ def test_reports(words: tuple[str, ...], files: dict[str, Path]) -> None:
         assert not shown(done.stdout + done.stderr), (name, done.stdout, done.stderr)
 
 
+SELECTOR = "src 10.1.0.0/16 dst 10.2.0.0/16 dir out"
+COMMANDS = "".join(
+    f"ip xfrm {line}\n"
+    for line in (
+        f"policy add {SELECTOR} priority 3",
+        f"state add src 1.2.3.4 dst 5.6.7.8 proto esp spi 0x1234 enc cbc(des3_ede) {HEX[0]}",
+        f"policy add {SELECTOR} enc cbc(des3_ede) {HEX[0]}",
+        f"policy add {SELECTOR} priority {HEX[0]}",
+        f"policy add {SELECTOR} {HEX[0]}",
+        f"policy add {SELECTOR} tmpl src {HEX[0][2:]}",
+        f"{HEX[0]} add",
+    )
+)
+PRINTED = f"""\
+src 10.1.0.0/16 dst 10.2.0.0/16
+\tdir out priority 3
+src 1.2.3.4 dst 5.6.7.8
+\tproto esp spi 0x00001234 reqid 0 mode tunnel
+\tenc cbc(des3_ede) {HEX[0]}
+{HEX[0]}
+"""
+
+
+@pytest.mark.parametrize("text", [COMMANDS, COMMANDS.replace("ip xfrm", "xfrm"), PRINTED])
+@pytest.mark.parametrize(
+    "words",
+    [("verify", "{}", "--against", "{}"), ("plan", "--against", "{}", "{table}")],
+    ids=["verify", "plan"],
+)
+def test_policies_that_were_given_beside_states(
+    text: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    path, table = tmp_path / "policies", tmp_path / "table.eroute"
+    path.write_text(text, encoding="ascii")
+    table.write_text("0 10.1.0.0/16 -> 10.2.0.0/16 => %pass\n", encoding="ascii")
+    for more in (("-v",), ("--format", "json")):
+        done = run(*[word.format(path, table=table) for word in words], *more)
+        assert done.stderr
+        assert not shown(done.stdout + done.stderr), (done.stdout, done.stderr)
+
+
 @pytest.mark.parametrize(
     "text",
     [

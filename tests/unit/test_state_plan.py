@@ -84,6 +84,32 @@ def test_a_plan_of_states() -> None:
         plan_states([b, other], [], {})
 
 
+def test_a_state_that_somebody_changed_is_not_ours_any_more() -> None:
+    """As for policies: a key daemon may have taken the SPI of one whose life was over."""
+    mine, gone = state(1), state(2)
+    theirs = [mine._replace(reqid=9), gone._replace(reqid=9)]
+    owned = {mine.key: mine, gone.key: gone}
+    plan = plan_states([state(1, reqid=8)], theirs, owned)
+    assert not plan.changes
+    assert [(c.verb, c.old) for c in plan.conflicts] == [
+        (Verb.REPLACE, theirs[0]),
+        (Verb.REMOVE, theirs[1]),
+    ]
+    named = plan_states([state(1, reqid=8)], theirs, owned, replace_foreign=True)
+    assert len(named.changes) == 2
+    assert not named.conflicts
+
+
+def test_a_foreign_state_that_could_not_be_put_back_is_never_replaced() -> None:
+    theirs = state(1, reqid=9, more=(18,))
+    for wanted, owned in (([state(1)], {}), ([], {theirs.key: state(1)})):
+        plan = plan_states(wanted, [theirs], owned, replace_foreign=True)
+        assert not plan.changes
+        assert [change.old for change in plan.conflicts] == [theirs]
+        (line, _) = plan_lines(WholePlan(EMPTY, plan, firewall_changes=False))
+        assert "could not be put back" in line
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "host", "this boot")
@@ -174,25 +200,23 @@ def test_somebody_elses_change_of_a_state_is_left_alone(journal: Journal) -> Non
 
 def test_what_is_saved_counts_once_it_is_final(journal: Journal) -> None:
     kernel = FakeKernel()
-    keep = Saved((POLICY,), (state(1),), "rules")
-    carry_out(journal, kernel, [state(1)], keep=keep, confirm_within=60.0)
+    wanted = Saved((POLICY,), (state(1),), "rules")
+    carry_out(journal, kernel, [state(1)], save=wanted, confirm_within=60.0)
     assert journal.read_saved() is None
     record = journal.read()
     assert record is not None
     with journal.locked():
         roll_back(kernel, journal, record, FakeFirewall())
     assert journal.read_saved() is None
-    carry_out(journal, kernel, [state(1)], keep=keep)
-    saved = journal.read_saved()
-    assert saved is not None
-    assert saved == keep
+    carry_out(journal, kernel, [state(1)], save=wanted)
+    assert journal.read_saved() == wanted
 
 
 def test_a_crash_between_the_last_two_steps_is_ended_later(journal: Journal) -> None:
     kernel = FakeKernel()
     carry_out(journal, kernel, [state(1)], confirm_within=60.0)
     journal.write_owned([POLICY], [state(1)], "rules")
-    journal.write_saved([POLICY], [state(1)], "rules")
+    journal.write_saved(Saved([POLICY], [state(1)], "rules"))
     assert journal.read_owned_states() == {}
     assert journal.read_saved() is None
     # The record is gone, and the power with it.

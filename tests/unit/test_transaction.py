@@ -326,6 +326,42 @@ def test_a_clock_that_is_set_neither_confirms_nor_takes_back(
     assert state(kernel) == set(OLD)
 
 
+@pytest.mark.parametrize("where", ["record", "kernel"])
+def test_a_watchdog_tries_again(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Out of memory or of descriptors: whatever it is, and it passes, nobody else takes it back."""
+    kernel = FakeKernel(OLD)
+    hold(journal, owned(OLD))
+    apply(kernel, journal, plan_of(kernel, NEW, OLD), owned(OLD), confirm_within=0.1)
+    record = journal.read()
+    assert record is not None
+    monkeypatch.setattr(watchdog, "PAUSE", 0.01)
+    failures = [JournalError("cannot read: Too many open files")] if where == "record" else []
+    read = journal.read
+
+    def reading_fails() -> Record | None:
+        if failures:
+            raise failures.pop()
+        return read()
+
+    def trouble(number: int) -> None:
+        if where == "kernel" and number < 2:
+            raise MemoryError
+
+    monkeypatch.setattr(journal, "read", reading_fails)
+    kernel.messages = 0
+    kernel.trouble = trouble
+    reading, writing = os.pipe()
+    os.write(writing, watchdog.IN_PLACE)
+    assert (
+        watchdog._watch(journal, record.identity, kernel, lambda: kernel, FakeFirewall(), reading)
+        == 0
+    )
+    assert state(kernel) == set(OLD)
+    assert read() is None
+
+
 def test_a_guard_outlives_a_long_transaction(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,11 @@ def same_rules(one: str, other: str) -> bool:
 
 
 class FirewallError(Exception):
-    """nft is missing, or refused the rules; the text says which."""
+    """nft is missing, did not end, or refused the rules; the text says which."""
+
+
+class MissingNftError(FirewallError):
+    """There is no program nft."""
 
 
 class Firewall:
@@ -50,11 +54,11 @@ class Firewall:
     def read(self) -> str:
         """The text of the table as it is, empty when it is not there.
 
-        Raises :class:`FirewallError`.
+        Raises :class:`FirewallError` when nft does not tell: what is not known is not empty.
         """
         try:
             done = self._nft("list", "table", *TABLE.split())
-        except FirewallError:
+        except MissingNftError:
             return ""  # without nft nobody can have loaded our table
         return done.stdout if done.returncode == 0 else ""
 
@@ -81,7 +85,7 @@ class Firewall:
                 preexec_fn=self._entering(),
             )
         except FileNotFoundError:
-            raise FirewallError(NFT_IS_MISSING) from None
+            raise MissingNftError(NFT_IS_MISSING) from None
         except (OSError, subprocess.SubprocessError) as error:
             raise FirewallError(f"nft: {error}") from None
 

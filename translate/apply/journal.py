@@ -19,7 +19,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,8 +31,6 @@ from ..xfrm.model import Policy, PolicyKey, State, StateKey
 from .plan import Change, Verb
 from .states import StateChange
 from .stored import JournalError, damaged, load, state_in, state_out, store, sync_folder
-
-STATE_FOLDER: Final = Path("/var/lib/eroute-translate")
 
 
 def clock() -> float:
@@ -75,8 +73,8 @@ class Record:
 class Saved(NamedTuple):
     """What the next boot is to install: policies, states, and the text of the firewall table."""
 
-    policies: tuple[Policy, ...]
-    states: tuple[State, ...]
+    policies: Sequence[Policy]
+    states: Sequence[State]
     firewall: str
 
 
@@ -95,9 +93,12 @@ class Journal:
         self._committed = ""
 
     def prepare(self) -> None:
-        """Make the folder, for its owner alone."""
+        """Make the folder, for its owner alone; what is synced in it must not lose its place."""
         try:
+            above = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in above:
+                sync_folder(path.parent)
         except OSError as error:
             raise JournalError(f"cannot make {self.folder}: {error.strerror}") from None
 
@@ -114,7 +115,8 @@ class Journal:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise LockedError(
-                    f"another eroute-translate works here (lock {self.folder}/lock)"
+                    f"another eroute-translate works here (lock {self.folder}/lock): try again when"
+                    " it has ended"
                 ) from None
             yield
         finally:
@@ -262,12 +264,10 @@ class Journal:
 
     # -- what the next boot installs
 
-    def write_saved(
-        self, policies: Iterable[Policy], states: Iterable[State], firewall: str
-    ) -> None:
+    def write_saved(self, saved: Saved) -> None:
         """Write what the next boot is to install once the transaction is final."""
-        document = {"firewall": firewall, "states": [state_out(state) for state in states]}
-        store(_next(self._saved), document, policies)
+        states = [state_out(state) for state in saved.states]
+        store(_next(self._saved), {"firewall": saved.firewall, "states": states}, saved.policies)
 
     def read_saved(self) -> Saved | None:
         """What the next boot is to install, or ``None``."""
@@ -300,31 +300,6 @@ class Journal:
             return [state_in(item) for item in document["states"]]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise damaged(path, repr(error)) from None
-
-
-def target_folder(state: Path, netns: str | None) -> Path:
-    """The folder of a target: ``host``, or ``netns-NAME``.  Raises ``ValueError``."""
-    if netns is None:
-        return state / "host"
-    if not netns or "/" in netns or netns.startswith("."):
-        raise ValueError(f"{netns!r} is not the name of a network namespace")
-    return state / f"netns-{netns}"
-
-
-def life_of(netns: str | None) -> str:
-    """The kernel's name for this boot (random(4)), and the namespace's own number.
-
-    Raises :class:`JournalError` when there is no such namespace.
-    """
-    path = Path("/proc/self/ns/net") if netns is None else Path("/run/netns", netns)
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        found = path.stat()
-        # Numbers of namespaces are used again; the inode of a named one is made with its name.
-        made = "" if netns is None else f" {found.st_ctime_ns}"
-        return f"{boot} {found.st_ino}{made}"
-    except OSError as error:
-        raise JournalError(f"{error.filename}: {error.strerror}") from None
 
 
 _LETTERS: Final = {Verb.ADD: "a", Verb.REPLACE: "r", Verb.REMOVE: "d"}

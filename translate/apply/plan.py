@@ -7,7 +7,7 @@ what others have that meets ours.  Nothing that is not ours is ever changed, unl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -241,8 +241,3 @@ class _Meeting:
                 if better and ours.selector.overlaps(policy.selector):
                     best = ours
         return best
-
-
-def of_directions(policies: Iterable[Policy], directions: Collection[str]) -> list[Policy]:
-    """Those of the directions given."""
-    return [policy for policy in policies if policy.direction in directions]

@@ -6,11 +6,12 @@ they were, everything that they protected or blocked is blocked instead, and the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..xfrm.errors import KernelError
 from ..xfrm.model import Policy, PolicyKey
+from ..xfrm.outcome import BulkError
 from .firewall import FirewallError
 from .journal import Journal, Saved
 from .kernel import ApplyError, Kernel, Table
@@ -22,11 +23,15 @@ from .transaction import Result, apply, roll_back
 
 
 class Restored(NamedTuple):
-    """``failure`` is empty when all is in place; else ``blocked`` policies stand in its stead."""
+    """``failure`` is empty when all is in place; else ``blocked`` policies stand in its stead.
+
+    ``left`` tells what went wrong with these in turn.
+    """
 
     result: Result | None
     failure: str = ""
     blocked: int = 0
+    left: tuple[str, ...] = ()
 
 
 def restore(
@@ -38,7 +43,7 @@ def restore(
 ) -> Restored:
     """Install what was saved.  The lock must be held.
 
-    Raises :class:`KernelError` or :class:`JournalError` when not even blocking was possible.
+    Raises :class:`KernelError` when not even blocking was possible.
     """
     try:
         record = journal.read()
@@ -49,7 +54,11 @@ def restore(
         states = plan_states(saved.states, live, journal.read_owned_states())
         taken = len(plan.conflicts) + len(states.conflicts)
         if taken:
-            raise ApplyError(f"{taken} places are taken by others", rolled_back=True)
+            raise ApplyError(
+                f"{taken} places are taken by others (`eroute-translate plan` shows them; `apply"
+                " --replace-foreign` replaces them)",
+                rolled_back=True,
+            )
         result = apply(
             kernel,
             journal,
@@ -60,11 +69,11 @@ def restore(
             progress=progress,
         )
     except (ApplyError, KernelError, JournalError, FirewallError, ValueError, OSError) as error:
-        return Restored(None, str(error), _block(kernel, journal, saved))
+        return _block(kernel, journal, saved, str(error))
     return Restored(result)
 
 
-def _block(kernel: Kernel, journal: Journal, saved: Saved) -> int:
+def _block(kernel: Kernel, journal: Journal, saved: Saved, failure: str) -> Restored:
     """Block what the saved policies protected or blocked, but for the places of others."""
     there = {policy.key for policy in kernel.each()}
     ours: dict[PolicyKey, Policy] = {
@@ -72,7 +81,34 @@ def _block(kernel: Kernel, journal: Journal, saved: Saved) -> int:
         for policy in saved.policies
         if not passes(policy) and policy.key not in there
     }
-    kernel.install(list(ours.values()))
-    journal.write_owned(ours.values())
-    journal.finish()
-    return len(ours)
+    left = []
+    refused = _refused(kernel, list(ours.values()))
+    if refused:
+        first = f"{refused[0].selector} {refused[0].direction}"
+        left.append(f"{len(refused)} policies that the kernel refused, the first of them {first}")
+    try:
+        # What was ours before stays ours, where this is not the first try of a boot.
+        owned = journal.read_owned() | ours
+        states, rules = journal.read_owned_states(), journal.read_owned_rules()
+        journal.write_owned(owned.values(), states.values(), rules)
+        journal.settle()
+    except JournalError as error:
+        left.append(f"the record of what is ours: {error}")
+    return Restored(None, failure, len(ours) - len(refused), tuple(left))
+
+
+def _refused(kernel: Kernel, policies: Sequence[Policy]) -> Sequence[Policy]:
+    """Install all that the kernel takes; return the rest.  Raises :class:`KernelError`.
+
+    One that it has no family for, say, must not leave those behind it in clear.
+    """
+    try:
+        kernel.install(policies)
+    except BulkError as error:
+        if not error.report.failures:
+            raise  # the connection broke
+        if len(policies) == 1:
+            return policies
+        half = len(policies) // 2
+        return [*_refused(kernel, policies[:half]), *_refused(kernel, policies[half:])]
+    return ()

@@ -27,7 +27,10 @@ class StateChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StatePlan:
-    """``conflicts`` are wanted states whose SPI is taken by a state that is not ours."""
+    """``conflicts`` are wanted states whose SPI is taken by a state that is not ours.
+
+    One that was ours until somebody changed it, or that took the SPI of one of ours, is not ours.
+    """
 
     changes: tuple[StateChange, ...] = ()
     conflicts: tuple[StateChange, ...] = ()
@@ -79,6 +82,8 @@ def plan_states(
 ) -> StatePlan:
     """Compare.  ``owned`` is what we installed last.
 
+    A foreign state that could not be put back as it was stays a conflict whatever the user says.
+
     Raises ``ValueError`` when two wanted states have one SPI, protocol and destination.
     """
     wanted_by_key: dict[StateKey, State] = {}
@@ -95,15 +100,16 @@ def plan_states(
             changes.append(StateChange(Verb.ADD, key, None, new))
         elif same_state(old, new):
             kept += 1
-        elif key in owned or replace_foreign:
+        elif (replace_foreign and not old.more) or (key in owned and same_state(old, owned[key])):
             changes.append(StateChange(Verb.REPLACE, key, old, new))
         else:
             conflicts.append(StateChange(Verb.REPLACE, key, old, new))
-    changes.extend(
-        StateChange(Verb.REMOVE, key, live_by_key[key], None)
-        for key in owned
-        if key in live_by_key and key not in wanted_by_key
-    )
+    for key, recorded in owned.items():
+        present = live_by_key.get(key)
+        if present is None or key in wanted_by_key:
+            continue
+        ours = (replace_foreign and not present.more) or same_state(present, recorded)
+        (changes if ours else conflicts).append(StateChange(Verb.REMOVE, key, present, None))
     return StatePlan(tuple(changes), tuple(conflicts), kept)
 
 

@@ -121,7 +121,10 @@ def _prove(path: Path, file: BinaryIO) -> None:
     if len(words) != 3 or words[0] != _MAGIC:
         raise damaged(path, "it does not begin as a journal does")
     if words[1] != str(VERSION).encode():
-        raise JournalError(f"{path} was written by another version of eroute-translate")
+        raise JournalError(
+            f"{path} was written by another version of eroute-translate: end with that version what"
+            " it began, or compare `ip xfrm policy` with what you want and remove the file"
+        )
     start = file.tell()
     checksum = hashlib.sha256()
     while piece := file.read(1 << 20):
@@ -189,5 +192,6 @@ def state_in(item: Mapping[str, Any]) -> State:
             "flags": tuple(fields["flags"]),
             "extra_flags": tuple(fields["extra_flags"]),
             "mark": tuple(fields["mark"]),
+            "more": tuple(fields.get("more", ())),
         }
     )

@@ -69,7 +69,7 @@ def apply(
     firewall: Table,
     rules: str = "",
     states: StatePlan = NO_STATES,
-    keep: Saved | None = None,
+    save: Saved | None = None,
     confirm_within: float = 0.0,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     started: Callable[[Record], None] = lambda _record: None,
@@ -77,8 +77,8 @@ def apply(
 ) -> Result:
     """Carry a plan out.  The lock must be held.
 
-    ``keep`` is what the next boot is to install, once this is final: all that is wanted, also where
-    somebody else has installed it already.
+    ``save`` is what the next boot is to install, once this is final: all that is wanted, since what
+    was in place already, and is not ours, goes with the boot as well.
 
     ``started`` is called before anything is written or the kernel is told; it starts the watchdog.
     ``connect`` opens a connection for the rollback when the one at hand is lost.  Raises
@@ -111,8 +111,8 @@ def apply(
         check_states(kernel, states)
         firewall.load(rules)
         _remove_guards(kernel, guards)
-        if keep is not None:
-            journal.write_saved(*keep)
+        if save is not None:
+            journal.write_saved(save)
         deadline = _end(journal, record, confirm_within)
     except BaseException as error:  # noqa: BLE001 - signals too lead back
         if not confirm_within and journal.committed(record):
@@ -304,7 +304,8 @@ def _remove_guards(kernel: Kernel, guards: Sequence[Policy]) -> None:
         if not guards:
             return
         try:
-            kernel.remove(guards)
+            # By selector: the kernel may have taken one away, and its index is another's then.
+            kernel.remove([guard._replace(index=0) for guard in guards])
         except KernelError as error:
             # The kernel itself may take one away at the same time.
             if attempt == TRIES or error.errno != errno.ENOENT:

@@ -10,35 +10,31 @@ from typing import Final
 
 UNIT_FOLDER: Final = Path("/etc/systemd/system")
 WANTED_BY: Final = "sysinit.target.wants"
+_PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.-")
 
 
 class UnitError(Exception):
     """The unit could not be written or removed; the text says why."""
 
 
-def unit_path(netns: str | None, folder: Path = UNIT_FOLDER) -> Path:
-    """The unit of a target: each has its own, so that none takes another one's place."""
+def unit_name(netns: str | None) -> str:
+    """The unit of a target: one for the host, one for each namespace, escaped (systemd.unit(5))."""
     if netns is None:
-        return folder / "eroute-translate.service"
-    # What a unit's name has no room for is written as systemd-escape(1) does.
-    escaped = "".join(
-        character
-        if character.isascii() and (character.isalnum() or character in ":_.-")
-        else "".join(f"\\x{octet:02x}" for octet in os.fsencode(character))
-        for character in netns
-    )
-    return folder / f"eroute-translate-{escaped}.service"
+        return "eroute-translate.service"
+    octets = netns.encode("utf-8", "surrogateescape")
+    escaped = "".join([chr(o) if chr(o) in _PLAIN else f"\\x{o:02x}" for o in octets])
+    return f"eroute-translate-netns-{escaped}.service"
 
 
-def install_unit(text: str, path: Path) -> None:
+def install_unit(text: str, name: str, folder: Path = UNIT_FOLDER) -> Path:
     """Write the unit and enable it; raises :class:`UnitError`.
 
     Enabling is the link that ``systemctl enable`` would make, so that it also works where systemd
     does not run (an image that is being built).
     """
-    folder = path.parent
-    beside = path.with_name(f".{path.name}.new")
-    link = folder / WANTED_BY / path.name
+    path = folder / name
+    beside = folder / f".{name}.new"
+    link = folder / WANTED_BY / name
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, encoding="utf-8")
@@ -46,24 +42,26 @@ def install_unit(text: str, path: Path) -> None:
         _sync(beside)
         beside.replace(path)
         if not link.is_symlink():
-            link.symlink_to(path)
+            link.symlink_to(path.absolute())
         _sync(link.parent)
         _sync(folder)
     except OSError as error:
         raise UnitError(f"cannot write {path}: {error.strerror}") from None
     _reload(folder)
+    return path
 
 
-def remove_unit(path: Path) -> bool:
+def remove_unit(name: str, folder: Path = UNIT_FOLDER) -> bool:
     """Disable and remove the unit; tell whether it was there.  Raises :class:`UnitError`."""
+    path = folder / name
     there = path.exists()
     try:
-        (path.parent / WANTED_BY / path.name).unlink(missing_ok=True)
+        (folder / WANTED_BY / name).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
         raise UnitError(f"cannot remove {path}: {error.strerror}") from None
     if there:
-        _reload(path.parent)
+        _reload(folder)
     return there
 
 

@@ -15,10 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ..xfrm.errors import KernelError
-from .firewall import FirewallError
 from .journal import Journal, Phase, clock
-from .kernel import ApplyError, Kernel, Table
+from .kernel import Kernel, Table
 from .stored import JournalError
 from .transaction import roll_back
 
@@ -27,7 +25,8 @@ IN_PLACE: Final = b"+"
 
 TRIES: Final = 20
 PAUSE: Final = 0.5
-"""A rollback that fails (the kernel is out of memory, say) is tried again after this time."""
+"""A rollback that fails, or a record that cannot be read (out of memory, say), is tried again after
+this time."""
 
 
 class Watchdog:
@@ -139,16 +138,21 @@ def _watch(
         return _roll_back(journal, identity, kernel, connect, firewall)
     record = None
     stamp: object = ""
+    tries = 0
     while True:
         # The record's deadline, not ours.  It is read again when it was written again: it may be
         # long.
         found = journal.stamp()
         if found != stamp:
-            stamp = found
             try:
                 record = journal.read()
             except JournalError:
-                return 1
+                tries += 1
+                if tries > TRIES:
+                    return 1
+                time.sleep(PAUSE)
+                continue
+            stamp, tries = found, 0
         if record is None or record.identity != identity:
             return 0
         if record.phase is not Phase.UNCONFIRMED or clock() >= record.deadline:
@@ -179,6 +183,6 @@ def _roll_back(
                     return 0
                 roll_back(kernel, journal, record, firewall)
             return 0
-        except (ApplyError, JournalError, KernelError, FirewallError, OSError):
+        except Exception:  # noqa: BLE001 - whatever it was, there is nobody else to try again
             time.sleep(PAUSE)
     return 1

@@ -6,7 +6,6 @@ than the interpreter itself.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -23,25 +22,8 @@ EXIT_STALE = 15
 EXIT_LEFT = 16
 
 
-def _open_streams() -> None:
-    """Give streams that are closed a place that takes everything.
-
-    The next file that is opened would get their number, and what is printed with it.
-    """
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            stream = open(number, "r" if number == 0 else "w", closefd=False)  # noqa: SIM115
-            setattr(sys, name, stream)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code; the codes are listed in docs/exit-codes.md."""
-    _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in (["--version"], ["-V"]):
         from .. import __version__

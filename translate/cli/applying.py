@@ -23,6 +23,7 @@ from ..apply.surroundings import describe, look_around
 from ..apply.transaction import Result, apply, roll_back
 from ..apply.uncovered import uncovered
 from ..apply.unit import UnitError
+from ..diagnostics import Collector, DiscreetCollector
 from ..equivalence.exact import translate_exactly
 from ..mapping.translation import Translation
 from ..render import render_firewall
@@ -34,6 +35,7 @@ from ..xfrm.outcome import BulkError
 from ..xfrm.read_text import read_policies
 from ..xfrm.sieve import Sieve
 from . import (
+    EXIT_DIFFERENT,
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_LEFT,
@@ -53,6 +55,7 @@ from .sources import read_host
 from .target import (
     asked,
     journal_of,
+    kernel_again,
     kernel_of,
     of_earlier_boot,
     pending_of,
@@ -82,8 +85,10 @@ def _translation(arguments: argparse.Namespace) -> tuple[Translation | None, int
     items = (*collector.items, *translation.findings)
     show_as_asked(arguments, items)
     code = exit_code(arguments, translation, items, complete)
-    if code == EXIT_FAILED or (code == EXIT_REFUSED and not arguments.allow_partial):
-        print(f"eroute-translate: {summary(translation)}; nothing was done", file=sys.stderr)
+    stops = code in (EXIT_FAILED, EXIT_DIFFERENT)
+    if stops or (code == EXIT_REFUSED and not arguments.allow_partial):
+        why = ", since --strict was given" if code == EXIT_DIFFERENT else ""
+        print(f"eroute-translate: {summary(translation)}; nothing was done{why}", file=sys.stderr)
         return None, code
     return translation, EXIT_DONE
 
@@ -151,8 +156,10 @@ def _plan_against(arguments: argparse.Namespace, translation: Translation) -> Wh
     """Against what ``ip xfrm policy`` printed on another host; nothing there is ours."""
     path = Path(arguments.against)
     reading = read_policies(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    found = DiscreetCollector(Collector())  # beside policies it may hold states
     for problem in reading.diagnostics:
-        show_as_asked(arguments, [problem])
+        found.add(problem)
+    show_as_asked(arguments, found.items)
     if reading.diagnostics:
         print(
             f"eroute-translate plan: {path} could not be read as a whole; nothing is compared",
@@ -246,7 +253,7 @@ def _saved(plan: WholePlan, translation: Translation) -> Saved:
 
 def _persist_only(arguments: argparse.Namespace, journal: Journal, saved: Saved) -> int:
     """Save what is in place already for the next boot; return the exit code."""
-    journal.write_saved(*saved)
+    journal.write_saved(saved)
     journal.finish()
     return _unit_written(arguments, confirmed=True)
 
@@ -263,7 +270,9 @@ def _carry_out(
 
     def started(record: Record) -> None:
         dogs.append(
-            watchdog.start(journal, record.identity, lambda: kernel_of(arguments), firewall)
+            watchdog.start(
+                journal, record.identity, lambda: kernel_again(arguments, journal), firewall
+            )
         )
 
     try:
@@ -275,11 +284,11 @@ def _carry_out(
                 firewall=firewall,
                 rules=saved.firewall,
                 states=plan.states,
-                keep=saved if arguments.persist else None,
+                save=saved if arguments.persist else None,
                 confirm_within=arguments.confirm_within,
                 progress=progress,
                 started=started,
-                connect=lambda: kernel_of(arguments),
+                connect=lambda: kernel_again(arguments, journal),
             )
     except ApplyError as error:
         if error.rolled_back:
@@ -347,13 +356,16 @@ def _tell_cause(error: BaseException, plan: WholePlan) -> None:
 def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewall) -> int:
     """Nobody is left to take the changes back in time: that must not depend on the operator."""
     record = journal.read()
-    if record is not None:
-        roll_back(kernel_of(arguments), journal, record, firewall)
-    print(
-        "eroute-translate apply: the process that would roll back was killed; everything is as it"
-        " was",
-        file=sys.stderr,
-    )
+    told = "eroute-translate apply: the process that would roll back was killed"
+    try:
+        if record is not None:
+            roll_back(kernel_again(arguments, journal), journal, record, firewall)
+    except ApplyError as error:
+        print(f"{told}; {error}", file=sys.stderr)
+        for text in error.left:
+            print(f"  left: {text}", file=sys.stderr)
+        return EXIT_LEFT
+    print(f"{told}; everything is as it was", file=sys.stderr)
     return EXIT_ROLLED_BACK
 
 

@@ -100,7 +100,7 @@ def _one(arguments: argparse.Namespace, command: ErouteCommand, collector: Colle
     elif arguments.to in DAEMON_OF:
         return _for_daemon(arguments, host, collector, removing=removing)
     elif removing:
-        pieces = render_command(page, removing=True)
+        pieces = render_command(page, removing=True, least=arguments.priority_base)
     elif arguments.to is Target.IP_XFRM:
         pieces = render_command(page, removing=False)
     else:

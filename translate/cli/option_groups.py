@@ -93,7 +93,7 @@ def add_owning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace-foreign",
         action="store_true",
-        help="replace policies of others that stand where ours belong",
+        help="replace policies and states of others that stand where ours belong",
     )
     parser.add_argument(
         "--allow-partial",

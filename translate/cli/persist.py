@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..apply.firewall import Firewall
 from ..apply.restore import restore
-from ..apply.unit import install_unit, remove_unit, unit_path
+from ..apply.unit import install_unit, remove_unit, unit_name
 from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
 from .progress import Progress
@@ -18,11 +18,11 @@ from .terminal import told_or_not
 
 def unit_of(arguments: argparse.Namespace) -> Path:
     """Where the unit of the target is."""
-    return unit_path(arguments.netns, Path(arguments.unit_folder))
+    return Path(arguments.unit_folder) / unit_name(arguments.netns)
 
 
 def write_unit(arguments: argparse.Namespace, *, confirmed: bool = True) -> None:
-    """Have the next boot restore what was saved; raises :class:`UnitError`."""
+    """Have the next boot restore what was saved, or will be once confirmed: :class:`UnitError`."""
     program = Path(sys.argv[0]).resolve()
     command = [str(program)]
     if program.name == "__main__.py":
@@ -31,9 +31,8 @@ def write_unit(arguments: argparse.Namespace, *, confirmed: bool = True) -> None
     command += ["restore", "--state-folder", folder]
     if arguments.netns:
         command += ["--netns", arguments.netns]
-    text = render_unit(command, folder)
-    path = unit_of(arguments)
-    install_unit(text, path)
+    text = render_unit(command, folder, arguments.netns)
+    path = install_unit(text, unit_name(arguments.netns), Path(arguments.unit_folder))
     once = "" if confirmed else "once you have confirmed, "
     with told_or_not():
         print(f"{once}the next boot installs them before the network is up ({path})")
@@ -43,7 +42,7 @@ def restore_verb(arguments: argparse.Namespace) -> int:
     """Install what was saved, or with ``--remove`` no more; return the exit code."""
     journal = journal_of(arguments)
     if arguments.remove:
-        there = remove_unit(unit_of(arguments))
+        there = remove_unit(unit_name(arguments.netns), Path(arguments.unit_folder))
         with journal.locked(wait=True):
             journal.forget_saved()
         print("the next boot installs nothing" if there else "there was no unit to remove")
@@ -62,6 +61,8 @@ def restore_verb(arguments: argparse.Namespace) -> int:
             f" blocked is blocked now ({restored.blocked} policies)",
             file=sys.stderr,
         )
+        for text in restored.left:
+            print(f"  left: {text}", file=sys.stderr)
         return EXIT_FAILED
     changes = restored.result.changes if restored.result else 0
     print(f"{changes} changes are in place")

@@ -88,7 +88,10 @@ def plan_lines(plan: WholePlan, *, colour: bool = False) -> Iterator[str]:
         yield _state_line(change, plan.state_places, colour=colour)
     for change in plan.states.conflicts:
         if change.old is not None:
-            yield f"! state {state_arguments(change.old)}  (of somebody else, with our SPI)"
+            of = "of somebody else, or changed by somebody else, with our SPI"
+            if change.old.more:
+                of += "; it could not be put back, and --replace-foreign leaves it"
+            yield f"! state {state_arguments(change.old)}  ({of})"
     policies = plan.policies
     for step in policies.changes:
         yield policy_line(step, plan.places, colour=colour)

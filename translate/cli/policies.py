@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ..diagnostics import Collector, Diagnostic, Severity, Span
+from ..diagnostics import Collector, Diagnostic, DiscreetCollector, Severity, Span
 from ..equivalence.compare import Spd
 from ..klips.shell import read_shell
 from ..klips.shell_grammar import ShellMissingError
@@ -33,6 +33,7 @@ def read_spd(path: Path, collector: Collector) -> Spd | None:
     It may be what ``ip xfrm policy`` prints, a batch for ``ip``, or a shell script.  Raises
     ``OSError``.
     """
+    collector = DiscreetCollector(collector)  # a script may add states, too
     text = path.read_text(encoding="utf-8", errors="replace")
     sample = text[:_SAMPLE]
     if looks_like_policies(sample):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..mapping.interfaces import with_interfaces
 from ..mapping.translation import Translation
 from ..render import Page, RenderError, Target, render, render_user_template
 from ..report import check_json, read_summary, summary
+from ..xfrm.errors import KernelError
 from . import (
     EXIT_DIFFERENT,
     EXIT_DONE,
@@ -28,7 +28,14 @@ from .mapping_options import mapping_options
 from .parser import build_parser
 from .progress import busy
 from .sources import read_host
-from .terminal import exposed, show_as_asked, tell_summary, write_output
+from .terminal import (
+    exposed,
+    give_up_output,
+    open_standard_streams,
+    show_as_asked,
+    tell_summary,
+    write_output,
+)
 
 WITH_LINKS = (Target.IP_XFRM, Target.IP_BATCH, Target.JSON)
 """The targets that can make links and routes beside the policies."""
@@ -36,17 +43,22 @@ WITH_LINKS = (Target.IP_XFRM, Target.IP_BATCH, Target.JSON)
 
 def run(argv: Sequence[str]) -> int:
     """Parse the arguments, run the verb, return the exit code."""
+    open_standard_streams()
     arguments = build_parser().parse_args(argv)
     # One run, no cycles worth collecting: the collector would walk the whole table many times.
     gc.disable()
     try:
-        return _verb(arguments)
+        code = _verb(arguments)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
-        # The reader went away; keep the interpreter from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()  # the reader went away
         return EXIT_FAILED
     except (OSError, RenderError) as error:
         print(f"eroute-translate: {error}", file=sys.stderr)
+        if isinstance(error, KernelError) and error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        give_up_output()
         return EXIT_FAILED
     except KeyboardInterrupt:
         return 128 + 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from glob import glob
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -182,11 +183,11 @@ def _includer(folder: Path) -> Callable[[str, str], Sequence[tuple[str, bytes]]]
         below = Path(source).parent.resolve()
         if pattern.startswith("/"):
             # What was /etc on the old host is the folder that was given.
-            inner = pattern.removeprefix(str(root)).removeprefix("/etc").lstrip("/")
-            candidates = sorted(root.glob(inner)) if inner else []
-        else:
-            candidates = sorted(below.glob(pattern)) if pattern else []
-        files = [path.resolve() for path in candidates]
+            pattern = pattern.removeprefix(str(root)).removeprefix("/etc").lstrip("/")
+            below = root
+        # Any text is a pattern to this one, as to the glob(3) of the old host.
+        names = sorted(glob(pattern, root_dir=below)) if "\0" not in pattern else []  # noqa: PTH207
+        files = [(below / name).resolve() for name in names]
         inside = [path for path in files if path.is_relative_to(root) and path.is_file()]
         return [(str(path), path.read_bytes()) for path in inside]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import sys
 from pathlib import Path
 from typing import Final
 
 from ..apply.firewall import FirewallError
-from ..apply.journal import STATE_FOLDER, Journal, Phase, Record, clock, life_of, target_folder
+from ..apply.journal import Journal, Phase, Record, clock
 from ..apply.stored import JournalError
+from ..apply.target import STATE_FOLDER, life_of, name_of_here, target_folder
 from ..apply.unit import UnitError
 from ..xfrm.bulk import Channel
 from ..xfrm.errors import KernelError
@@ -32,7 +34,11 @@ def failed(arguments: argparse.Namespace, error: Exception) -> int:
 
 
 def journal_of(arguments: argparse.Namespace) -> Journal:
-    """The journal of the target; ``ValueError`` and :class:`JournalError` when there is none."""
+    """The journal of the target; ``ValueError`` and :class:`JournalError` when there is none.
+
+    Within a named namespace that is the target, by its name from now on.
+    """
+    arguments.netns = arguments.netns or name_of_here()
     # The watchdog leaves the working directory, so the path must not depend on it.
     folder = target_folder(Path(arguments.state_folder).absolute(), arguments.netns)
     return Journal(folder, life_of(arguments.netns))
@@ -49,6 +55,17 @@ def same_target(arguments: argparse.Namespace) -> str:
     if Path(arguments.state_folder) != STATE_FOLDER:
         words += ["--state-folder", str(Path(arguments.state_folder).absolute())]
     return f" {shlex.join(words)}" if words else ""
+
+
+def kernel_again(arguments: argparse.Namespace, journal: Journal) -> Channel:
+    """One more connection to the target of a journal, never to a namespace that got its name since.
+
+    Raises :class:`KernelError` and :class:`JournalError`.
+    """
+    if life_of(arguments.netns) != journal.boot:
+        asked = f"enter the network namespace {arguments.netns} again"
+        raise KernelError(errno.ESTALE, asked, "another one has its name by now")
+    return kernel_of(arguments)
 
 
 def pending_text(record: Record, arguments: argparse.Namespace) -> str:
@@ -100,11 +117,14 @@ def pending_of(journal: Journal) -> Record | None:
 
 
 def asked(verb: str, question: str) -> bool:
-    """Ask on the terminal; without one say that ``--yes`` is needed, and take it as a no."""
+    """Ask on the terminal; without one say that ``--yes`` is needed.  A no is told."""
     if not sys.stdin.isatty():
         print(
             f"eroute-translate {verb}: no terminal to ask on; say --yes to go on", file=sys.stderr
         )
         return False
     print(f"{question} [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print(f"eroute-translate {verb}: nothing was done", file=sys.stderr)
+    return False

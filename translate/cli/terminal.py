@@ -19,6 +19,32 @@ from ..report import print_diagnostics
 from . import EXIT_DONE
 
 
+def open_standard_streams() -> None:
+    """Open those that the caller had closed, so that no file of ours gets their numbers.
+
+    They are opened the wrong way round: who reads or writes there gets an error, as without them.
+    """
+    for number, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def give_up_output() -> None:
+    """Drop what cannot be written, so that the interpreter does not try again at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def wants_colour(stream: TextIO) -> bool:
     """Colour on a terminal only, unless NO_COLOR or FORCE_COLOR say otherwise."""
     if os.environ.get("NO_COLOR"):
@@ -63,9 +89,7 @@ def told_or_not() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError:
-        # What waits in the buffer would fail again when the program ends.
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a number is wanted
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        give_up_output()
 
 
 def tell_summary(arguments: argparse.Namespace, code: int, lines: Iterable[str]) -> None:

@@ -13,7 +13,15 @@ from ..equivalence.compare import Spd, compare_hosts, compare_policies, prove
 from ..equivalence.exact import translate_exactly
 from ..equivalence.report import lines, proof_json
 from ..mapping.translation import Translation
-from . import EXIT_DIFFERS, EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, EXIT_REFUSED, EXIT_USAGE
+from . import (
+    EXIT_DIFFERENT,
+    EXIT_DIFFERS,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_NOTHING,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+)
 from .mapping_options import mapping_options
 from .policies import read_spd, spd_of_kernel
 from .progress import Progress
@@ -65,8 +73,11 @@ def verify(arguments: argparse.Namespace) -> int:
         proof = prove(translation, spd, progress)
     ours = translation if spd is None else None
     code = _tell(arguments, proof, names, ours, complete and readable, host)
-    # What could not be read may be missing on both sides.
-    return EXIT_REFUSED if found.errors and code == EXIT_DONE else code
+    if code == EXIT_DONE and found.errors:
+        return EXIT_REFUSED  # what could not be read may be missing on both sides
+    if code == EXIT_DONE and arguments.strict and translation.counts["approximated"]:
+        return EXIT_DIFFERENT
+    return code
 
 
 def _two_hosts(

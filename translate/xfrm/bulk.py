@@ -242,6 +242,8 @@ def _displaced(
                 lost.append(theirs)
         elif theirs is None or theirs._replace(index=old.index) != old:
             displaced.append((theirs, new or old))
+            if theirs is not None and new is not None and theirs.key != new.key:
+                displaced.append((None, new))  # the index was another's, and our place was empty
     return displaced, lost
 
 

@@ -58,8 +58,8 @@ def inside(netns: str) -> Iterator[None]:
         yield
         return
     home = _way_back()
-    enter_namespace(netns)
     try:
+        enter_namespace(netns)  # in here: a signal may come when it has just been entered
         yield
     finally:
         _enter(home, "come back from a network namespace")

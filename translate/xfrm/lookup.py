@@ -68,7 +68,6 @@ def flow_ports(packet: Packet) -> tuple[int, int]:
 class Mismatch(StrEnum):
     """The first thing that keeps a policy from a packet."""
 
-    DIRECTION = "another direction"
     FAMILY = "another address family"
     IF_ID = "another if_id"
     MARK = "the mark differs"

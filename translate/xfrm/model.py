@@ -178,7 +178,8 @@ class State(NamedTuple):
     The kernel's key is (destination, SPI, protocol, family, mark).  ``selector`` is what the
     inner packet of a state must look like, ``None`` for anything.  ``flags`` and
     ``extra_flags`` are words of ``ip xfrm state`` (``nopmtudisc``, ``noecn``,
-    ``dont-encap-dscp``).
+    ``dont-encap-dscp``).  ``more`` numbers the attributes (XFRMA_*) of a dumped state that no field
+    has room for: such a state cannot be made again as it was.
     """
 
     protocol: int
@@ -200,6 +201,7 @@ class State(NamedTuple):
     mark: tuple[int, int] = (0, 0)
     if_id: int = 0
     replay: Replay = Replay()
+    more: tuple[int, ...] = ()
 
     @property
     def key(self) -> StateKey:

@@ -73,6 +73,28 @@ _AUTH_TRUNC: Final = 20
 _REPLAY_ESN: Final = 23
 _EXTRA_FLAGS: Final = 24
 
+_PAD: Final = 27
+_LAST_USED: Final = 15
+
+_WHOLE: Final = frozenset(
+    {
+        _AUTH_PLAIN,
+        _CRYPT,
+        _COMP,
+        _ENCAP_TYPE,
+        _REPLAY_VAL,
+        _LAST_USED,
+        _AUTH_TRUNC,
+        XFRMA_MARK,
+        _REPLAY_ESN,
+        _EXTRA_FLAGS,
+        _PAD,
+        XFRMA_IF_ID,
+    }
+)
+"""Attributes of which a :class:`.model.State` keeps all that matters.  XFRMA_ALG_AEAD is none: made
+again with the numbers of an earlier moment, such a state uses an initialization vector twice."""
+
 _FAMILIES: Final = {4: int(socket.AF_INET), 6: int(socket.AF_INET6)}
 _SIZES: Final = {4: 4, 6: 16}
 _MODE_NUMBERS: Final = {name: number for number, name in enumerate(MODES)}
@@ -293,9 +315,12 @@ def _decode(body: bytes) -> State:
             ),
         ),
     )
+    more = []
     for kind, payload in attributes(body[_INFO.size :]):
         state = _with_attribute(state, kind, payload)
-    return state
+        if kind not in _WHOLE or (kind == _REPLAY_ESN and any(_ESN.unpack_from(payload)[3:5])):
+            more.append(kind)
+    return state._replace(more=tuple(more)) if more else state
 
 
 def _with_attribute(state: State, kind: int, payload: bytes) -> State:

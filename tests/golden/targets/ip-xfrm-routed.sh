@@ -36,7 +36,10 @@ policies() {
 others=$(policies 0)
 earlier=$(policies 1)
 [ "$others" -eq 0 ] || [ "${REPLACE_OTHERS:-no}" = yes ] || fail "policies here that are not ours: $others (priorities not from 1000000000 to 1099999999): one with a selector and direction from below would be replaced. Compare with \`ip xfrm policy\`; REPLACE_OTHERS=yes goes on"
-trap 'test $? -eq 0 || echo "eroute-translate: stopped before the end; the policies above the failing command are in place" >&2' EXIT
+trap 'test $? -eq 0 || echo "eroute-translate: stopped before the end: the policies down to that command are in place, the others are not. Run this again, or remove them" >&2' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # docs/examples/gateway.eroute:1: 1867       172.31.252.0/24    -> 0.0.0.0/0          => tun0x130@192.168.43.1
 # noted, rule tunnel-assumed (ET201, ET202)

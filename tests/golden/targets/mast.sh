@@ -54,15 +54,16 @@ iptables-restore --noflush <<'END-OF-RULES'
 -A EROUTES -s 172.31.252.0/24 -m comment --comment "docs/examples/gateway.eroute:1" -m mark --mark 0/0x80000001 -j MARK --set-mark 0x80030000
 COMMIT
 END-OF-RULES
-for chain in OUTPUT PREROUTING; do
-	iptables -t mangle -C "$chain" -j EROUTES 2>/dev/null || iptables -t mangle -A "$chain" -j EROUTES
-done
 # Our own IKE is never marked.
 for port in 500 4500; do
 	iptables -t mangle -C OUTPUT -p udp --sport "$port" -j ACCEPT 2>/dev/null || iptables -t mangle -I OUTPUT 1 -p udp --sport "$port" -j ACCEPT
 done
 for chain in OUTPUT FORWARD; do
 	iptables -C "$chain" -m mark --mark 0x1/0x1 -j REJECT --reject-with icmp-admin-prohibited 2>/dev/null || iptables -I "$chain" 1 -m mark --mark 0x1/0x1 -j REJECT --reject-with icmp-admin-prohibited
+done
+# Last, when what is to be left alone is, and what is to be rejected is.
+for chain in OUTPUT PREROUTING; do
+	iptables -t mangle -C "$chain" -j EROUTES 2>/dev/null || iptables -t mangle -A "$chain" -j EROUTES
 done
 
 # What MAST has now:
