@@ -1,4 +1,4 @@
-"""Tables of a few neighbouring prefixes, where rows cross, chain and have host bits all the time."""
+"""Tables of a few neighbouring prefixes, where rows cross, chain and have host bits."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ def doubts(text: str) -> list[bool]:
         ("X=1; unset X; a b$X", ["a", "b"]),
         ('set -- 1 \'2 3\'; a $1 "$2" "$@" $#', ["a", "1", "2 3", "1", "2 3", "2"]),
         ("set -- 1 2; shift; a $1", ["a", "2"]),
+        ("set -- 1 2 3; shift 2; a $1", ["a", "3"]),
         ('a "x\\"y\\$z"', ["a", 'x"y$z']),
     ],
 )
@@ -61,6 +62,11 @@ def test_what_only_a_running_shell_knows(text: str) -> None:
         ("true && b", ["b"]),
         ("false || b", ["b"]),
         ("false && b", []),
+        ("false && a || b", ["b"]),
+        ("true || a && b", ["b"]),
+        ("if false && a; then b; fi", []),
+        ("if true || a; then b; fi", ["b"]),
+        ("X=$(a) && b", ["a", "b"]),
         ("a | b", ["a", "b"]),
         ("a & b", ["a", "b"]),
         ("{ a; b; }", ["a", "b"]),
@@ -96,6 +102,12 @@ def test_flow(text: str, expected: list[str]) -> None:
     [
         "if [ -f /x ]; then a; fi",
         "[ -f /x ] && a",
+        "[ -f /x ] && a || true",
+        "[ -f /x ] && b && a",
+        "if [ -f /x ] && a; then b; fi",
+        "grep x /y >/dev/null 2>&1 || a",
+        "b | grep -q x || a",
+        "(b; grep -q x /y) && a",
         'if [ "$UNKNOWN" = 1 ]; then a; fi',
         "case $1 in x) a;; esac",
         "while read x; do a; done",
@@ -113,6 +125,9 @@ def test_what_may_not_run_is_in_doubt(text: str) -> None:
 def test_what_is_set_in_doubt_is_not_known_afterwards() -> None:
     assert words("X=1; if [ -f /x ]; then X=2; fi; a $X")[-1] == ["a", None]
     assert words("X=1; while b; do X=2; done; a $X")[-1] == ["a", None]
+    assert words("X=1; if [ -f /x ]; then unset X; fi; a $X")[-1] == ["a", None]
+    assert words("set -- 1 2; [ -f /x ] && shift; a $1")[-1] == ["a", None]
+    assert words("set -- 1 2; shift 3; a $1")[-1] == ["a", None]
 
 
 def test_a_subshell_sets_nothing_outside() -> None:

@@ -155,19 +155,23 @@ class _Walker(Words):
             text = re.sub(r"^\t+", "", text, flags=re.MULTILINE)
         return text, body.start_point[0] + 1
 
-    def _list(self, node: Node) -> None:
+    def _list(self, node: Node) -> bool | None:
+        """``a && b`` or ``a || b``; true or false where it can be decided.
+
+        What follows a question that is not decided may run or not.
+        """
         left, right = node.named_children[0], node.named_children[-1]
-        sign = next((c.type for c in node.children if c.type in ("&&", "||")), ";")
+        both = not any(child.type == "||" for child in node.children)
         verdict = self._condition(left)
         if verdict is None and is_test(left):
-            with_doubt = self.doubt
-            self.doubt = self.doubt or _DOUBTFUL_TEST
-            self.statement(right)
-            self.doubt = with_doubt
-            return
-        succeeded = True if verdict is None else verdict
-        if succeeded == (sign == "&&") or sign == ";":
-            self.statement(right)
+            held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
+            self._condition(right)
+            self.doubt = held
+            self._forget(right)
+            return None
+        if (verdict is not False) != both:
+            return verdict
+        return self._condition(right)
 
     def _pipeline(self, node: Node) -> None:
         """What its later parts read is what the earlier ones print."""
@@ -179,30 +183,20 @@ class _Walker(Words):
 
     def _condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
-        if node.type in ("test_command", "command"):
-            self._inside(node)
-        if node.type == "test_command":
-            return decide_test(self, node)
-        if node.type == "negated_command":
-            inner = self._condition(node.named_children[0]) if node.named_children else None
-            return None if inner is None else not inner
-        if node.type == "list":
-            left = self._condition(node.named_children[0])
-            right = self._condition(node.named_children[-1])
-            both = any(c.type == "&&" for c in node.children)
-            if left is None or right is None:
-                return None
-            return (left and right) if both else (left or right)
-        if node.type == "command":
-            words = [text for text, _ in self.fields_of_command(node)]
-            if words[:1] == ["true"] or words[:1] == [":"]:
-                return True
-            if words[:1] == ["false"]:
-                return False
-            if words[:1] == ["test"]:
-                return decide(words[1:])
-            self.statement(node)
-            return None
+        match node.type:
+            case "test_command":
+                self._inside(node)
+                return decide_test(self, node)
+            case "negated_command":
+                inner = self._condition(node.named_children[0]) if node.named_children else None
+                return None if inner is None else not inner
+            case "list":
+                return self._list(node)
+            case "command":
+                name, *words = [text for text, _ in self.fields_of_command(node)] or [""]
+                if name in ("true", ":", "false", "test"):
+                    self._inside(node)
+                    return decide(words) if name == "test" else name != "false"
         self.statement(node)
         return None
 
@@ -370,7 +364,8 @@ class _Walker(Words):
     def _unset(self, node: Node) -> None:
         for child in node.named_children:
             if child.text:
-                self.variables[child.text.decode("utf-8", "replace")] = ""
+                name = child.text.decode("utf-8", "replace")
+                self.variables[name] = None if self.doubt else ""
 
     def _sets(self, node: Node) -> None:
         """``((i++))``: what it sets is not known afterwards."""
@@ -460,16 +455,24 @@ class _Walker(Words):
             return
         if name == "set" and len(words) > 1 and words[1].text == "--":
             self.positional = [word.text for word in words[2:]]
-            self.positional_known = True
+            self.positional_known = not self.doubt
             return
         if name == "shift":
-            self.positional = self.positional[1:]
+            self._shift(words[1].text if len(words) > 1 else "1")
             return
-        if name in ("exit", "exec") and len(words) < 3 and not self.doubt and name == "exit":
+        if name == "exit" and len(words) < 3 and not self.doubt:
             raise _Exit
         if name == "return" and not self.doubt:
             raise _Return
         self.script.commands.append(SimpleCommand(words, self.span(node), self.doubt, *self.input))
+
+    def _shift(self, count: str | None) -> None:
+        """What the parameters are is not known behind a ``shift`` that is not certain."""
+        known = count is not None and re.fullmatch(r"[0-9]{1,4}", count) is not None
+        if self.doubt or not known or int(count or 0) > len(self.positional):
+            self.positional_known = False
+        else:
+            self.positional = self.positional[int(count or 0) :]
 
     def _sets_words(self, name: str, words: Sequence[ShellWord]) -> None:
         """``read`` and its like: the variables that they name are not known afterwards."""
