@@ -9,7 +9,8 @@ from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.conf import looks_like_conf, read_conf
 from eroute_translate.klips.configuration import reading_of_configuration
 from eroute_translate.klips.policy_groups import read_policy_group
-from eroute_translate.klips.script import looks_like_script, read_script
+from eroute_translate.klips.script import read_script
+from eroute_translate.klips.script_text import looks_like_script
 from eroute_translate.net import parse_address
 
 SECRET = "deadbeefcafef00d" * 3

@@ -7,7 +7,8 @@ import pytest
 from eroute_translate.diagnostics import Collector
 from eroute_translate.klips.reading import Reading
 from eroute_translate.klips.said import format_said
-from eroute_translate.klips.script import looks_like_script, read_script
+from eroute_translate.klips.script import read_script
+from eroute_translate.klips.script_text import looks_like_script
 
 KEY, AUTH = "0x" + "0123456789abcdef" * 3, "0x" + "0f" * 16
 ADD = "ipsec eroute --add --eraf inet --src 10.1.0.0/16 --dst 10.2.0.0/16 --said %pass\n"
@@ -72,6 +73,12 @@ def test_a_host_that_a_script_set_up() -> None:
         ("ipsec eroute --clear\n", []),
         (ADD.replace("10.2.", "10.3."), ["10.2.0.0/16 %pass", "10.3.0.0/16 %pass"]),
         ("exit\n" + ADD.replace("10.2.", "10.3."), ["10.2.0.0/16 %pass"]),
+        ("ipsec eroute --del --eraf inet --src 10.1.0.0/24 --dst 10.2.0.0/16\n", []),
+        (
+            ADD.replace("10.1.0.0/16", "10.1.0.0/24")
+            + "ipsec eroute --del --eraf inet --src 10.1.0.0/25 --dst 10.2.0.0/16\n",
+            ["10.2.0.0/16 %pass", "10.2.0.0/16 %pass"],
+        ),
     ],
 )
 def test_the_table_at_the_end(more: str, expected: list[str]) -> None:
@@ -82,6 +89,19 @@ def test_a_replaced_eroute_is_the_youngest() -> None:
     other = ADD.replace("10.2.", "10.3.")
     again = ADD.replace("--add", "--replace")
     assert eroutes(ADD + other + again) == ["10.3.0.0/16 %pass", "10.2.0.0/16 %pass"]
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "defect"), [("%pass", "ET154", "ET154"), ("%drop", "ET156", "")]
+)
+def test_a_replace_that_finds_another_mask(said: str, code: str, defect: str) -> None:
+    """Newer tools took the old one away: it must not pass."""
+    narrow = ADD.replace("--add", "--replace").replace("10.1.0.0/16", "10.1.0.0/24")
+    reading, collector = play(ADD.replace("%pass", said) + narrow)
+    assert [item.code for item in collector.items if item.code != "ET123"] == [code]
+    assert reading.listing is not None
+    assert [e.defect for e in reading.listing.eroutes] == [defect, ""]
+    assert reading.refused == ({"eroute": 1} if defect else {})
 
 
 def test_variables_functions_and_loops() -> None:
@@ -102,6 +122,7 @@ def test_variables_functions_and_loops() -> None:
         f"while read x; do {ADD}done\n",
         "ipsec $TOOL --clear\n",
         f"[ -x /sbin/ipsec ] && {ADD}",
+        "[ -x /sbin/ipsec ] && ipsec eroute $OPTIONS\n",
     ],
 )
 def test_what_is_not_certain_is_refused_with_its_place(text: str) -> None:
@@ -147,6 +168,10 @@ def test_groups_in_pairs_and_taken_apart() -> None:
     alone = both + "ipsec spigrp --said esp0x1002@198.51.100.1\n"
     assert play(alone)[0].groups == []
     assert play(both + "ipsec spi --clear\n")[0].associations == []
+    delete = "ipsec spi --del --said {}0x1002@198.51.100.1\n"
+    taken = delete.format("tun") + delete.format("comp") + delete.format("esp")
+    assert [len(group.saids) for group in play(both + delete.format("tun"))[0].groups] == [2]
+    assert [len(group.saids) for group in play(both + taken + both)[0].groups] == [3]
     gone = play(TUN + "ipsec spi --del --said tun0x1002@198.51.100.1\n")[0]
     assert gone.associations == []
 

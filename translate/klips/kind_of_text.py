@@ -9,7 +9,7 @@ from typing import Final
 from ..diagnostics import Collector
 from .capture import clean_lines
 from .conf import looks_like_conf
-from .script import looks_like_script
+from .script_text import looks_like_script
 
 _SAMPLE: Final = 1 << 16
 """Octets that are looked at.  An ipsec.conf with more comments than that in front is rare."""
