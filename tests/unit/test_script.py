@@ -245,6 +245,7 @@ def test_comments_are_no_prompts() -> None:
         ("route add -net 10.2.0.0/16 dev eth1", ["eth1", "ipsec0"]),
         ("ip route add 10.2.0.0/16 dev eth1 table 7", ["ipsec0", "eth1"]),
         ("ip route flush cache", ["ipsec0"]),
+        ("ip -6 route flush table main", ["ipsec0"]),
         ("ip route show", ["ipsec0"]),
         ("ip route del 10.2.0.0/16 dev eth7", ["ipsec0"]),
         ("route -n", ["ipsec0"]),
@@ -259,6 +260,8 @@ def test_routes_come_and_go(more: str, expected: list[str]) -> None:
     ("command", "destination", "device", "kind"),
     [
         ("route add -net 10.0.0.0 dev ipsec0", "10.0.0.0/8", "ipsec0", "unicast"),
+        ("ip -6 route add default dev ipsec0", "::/0", "ipsec0", "unicast"),
+        ("ip -f inet6 route add unreachable default", "::/0", "", "unreachable"),
         ("route add -net 172.16.0.0 ipsec0", "172.16.0.0/16", "ipsec0", "unicast"),
         (
             "route add -net 192.168.7.0 gw 192.0.2.9 dev ipsec0",
