@@ -47,7 +47,16 @@ def test_words(text: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a $(date)", "a `date`", "a $UNKNOWN", "a $((1+x))", "a x$1", 'a "$(b)c"', "a ${X?no}"],
+    [
+        "a $(date)",
+        "X=$(date); a ${X:+y}",
+        "a `date`",
+        "a $UNKNOWN",
+        "a $((1+x))",
+        "a x$1",
+        'a "$(b)c"',
+        "a ${X?no}",
+    ],
 )
 def test_what_only_a_running_shell_knows(text: str) -> None:
     assert None in words(text)[-1]
