@@ -100,6 +100,13 @@ def test_what_only_a_running_shell_knows(text: str) -> None:
         ("X=up; case $X in up|start) a;; *) b;; esac", ["a"]),
         ("X=zz; case $X in up|start) a;; *) b;; esac", ["b"]),
         ("cat <<E\nipsec eroute\nE\na", ["cat", "a"]),
+        ("for i in 1 2 3; do [ $i = 2 ] && continue; a; done; b", ["a", "a", "b"]),
+        ("for i in 1 2 3; do [ $i = 2 ] && break; a; done; b", ["a", "b"]),
+        (
+            "for i in 1 2; do for j in 1 2; do [ $j = 2 ] && continue 2; a; done; b; done",
+            ["a", "a"],
+        ),
+        ("while read x; do [ $x = 2 ] && continue; a; done <<E\n1\n2\nE\nb", ["a", "b"]),
     ],
 )
 def test_flow(text: str, expected: list[str]) -> None:
@@ -123,12 +130,27 @@ def test_flow(text: str, expected: list[str]) -> None:
         "until b; do a; done",
         "for i in $(b); do a; done",
         "for i in $UNKNOWN; do a; done",
+        "for i in 1 2; do [ -f /x ] || continue; a; done",
+        "for i in 1 2; do if [ -f /x ]; then break; fi; a; done",
+        "for i in 1; do for j in 1; do [ -f /x ] && break 2; done; a; done",
     ],
 )
 def test_what_may_not_run_is_in_doubt(text: str) -> None:
     script = read_shell(text, "s")
     assert [c.doubt for c in script.commands if c.words[0].text == "a"] != []
     assert all(c.doubt for c in script.commands if c.words[0].text == "a")
+
+
+def test_doubt_about_a_round_ends_with_its_loop() -> None:
+    text = "for i in 1 2; do a; [ -f /x ] && break; done; b"
+    assert doubts(text) == [False, True, False]
+    assert doubts(text.replace("break", "continue")) == [False, False, False]
+
+
+def test_variables_of_a_function_end_with_it() -> None:
+    text = "f() { local X=2 Y; a $X; X=3; Z=4; }; X=1; f; a $X $Z"
+    assert words(text) == [["a", "2"], ["a", "1", "4"]]
+    assert words("f() { local X=2; }; f; a $X") == [["a", None]]
 
 
 def test_what_is_set_in_doubt_is_not_known_afterwards() -> None:

@@ -16,11 +16,10 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from ..diagnostics import Span
-from .shell_arithmetic import assigned
 from .shell_commands import Script, ShellError, ShellWord, SimpleCommand
 from .shell_conditions import decide, decide_test, is_condition_of, is_test
 from .shell_grammar import parse_shell, unread
-from .shell_words import Words
+from .shell_scopes import Scopes
 from .shell_wrappers import reads_script, script_of, unwrapped
 
 if TYPE_CHECKING:
@@ -42,6 +41,15 @@ class _Return(Exception):  # noqa: N818 - control flow
     """``return`` was reached."""
 
 
+class _Skip(Exception):  # noqa: N818 - control flow
+    """``break`` or ``continue`` was reached, for so many loops."""
+
+    def __init__(self, name: str, loops: int) -> None:
+        super().__init__(name)
+        self.name = name
+        self.loops = loops
+
+
 def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None) -> Script:
     """Walk a script.  Raises :class:`ShellMissingError` when tree-sitter is not installed."""
     root = parse_shell(text)
@@ -51,7 +59,7 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     walker.errors(root)
     try:
         walker.body(root)
-    except (_Exit, _Return):
+    except (_Exit, _Return, _Skip):
         pass
     except RecursionError:
         walker.script.errors.append(ShellError(Span(file, 1), "it is nested too deeply"))
@@ -62,14 +70,14 @@ _DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
 _DOUBTFUL_TEST: Final = "a condition that only a running shell can decide"
 
 
-class _Walker(Words):
-    """Holds variables, functions and positional parameters while the tree is walked."""
+class _Walker(Scopes):
+    """Walks the tree, and holds functions and doubts."""
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         super().__init__(file, variables)
-        self.aliases: dict[str, str] = {}
         self.functions: dict[str, Node] = {}
-        self.doubt = ""
+        self.skipping = ("", 0)
+        """``break`` or ``continue``, where one was reached in doubt, and for how many loops."""
         self.input: tuple[str | None, int] = (None, 0)
         self.depth = 0
         self.script = Script()
@@ -92,10 +100,10 @@ class _Walker(Words):
             "while_statement": self._loop,
             "case_statement": self._case,
             "function_definition": self._function,
-            "unset_command": self._unset,
-            "binary_expression": self._sets,
-            "postfix_expression": self._sets,
-            "unary_expression": self._sets,
+            "unset_command": self.unset,
+            "binary_expression": self.count,
+            "postfix_expression": self.count,
+            "unary_expression": self.count,
         }
 
     def errors(self, root: Node) -> None:
@@ -114,13 +122,17 @@ class _Walker(Words):
 
     def body(self, node: Node) -> None:
         """Walk the statements in a node, one after the other."""
+        held = self.doubt
         for child in node.named_children:
+            if self.skipping[1]:
+                self.doubt = self.doubt or _DOUBTFUL_TEST
             self.statement(child)
+        self.doubt = held
 
     def _subshell(self, node: Node) -> None:
         """What a subshell sets is gone after it."""
         held = dict(self.variables)
-        with suppress(_Exit):
+        with suppress(_Exit, _Skip):
             self.body(node)
         self.variables = held
 
@@ -167,7 +179,7 @@ class _Walker(Words):
             held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
             self._condition(right)
             self.doubt = held
-            self._forget(right)
+            self.forget(right)
             return None
         if (verdict is not False) != both:
             return verdict
@@ -242,20 +254,9 @@ class _Walker(Words):
 
     def _doubtful(self, node: Node) -> None:
         """Walk what may not run: what it sets is not known afterwards."""
-        with suppress(_Exit, _Return):
+        with suppress(_Exit, _Return, _Skip):
             self.statement(node)
-        self._forget(node)
-
-    def _forget(self, node: Node) -> None:
-        """Variables that are set below a node are not known any more."""
-        waiting = [node]
-        while waiting:
-            child = waiting.pop()
-            if child.type == "variable_assignment":
-                name = child.child_by_field_name("name")
-                if name is not None and name.text:
-                    self.variables[name.text.decode("utf-8", "replace")] = None
-            waiting.extend(child.named_children)
+        self.forget(node)
 
     def _for(self, node: Node) -> None:
         variable = node.child_by_field_name("variable")
@@ -274,9 +275,26 @@ class _Walker(Words):
             self.variables[name] = None
             self._loop(node)
             return
-        for value in values:
-            self.variables[name] = value
-            self.body(body)
+        self._rounds(body, [{name: value} for value in values])
+
+    def _rounds(self, body: Node, rounds: Sequence[Mapping[str, str | None]]) -> None:
+        """The body of a loop, once for each set of variables."""
+        for variables in rounds:
+            self.variables.update(variables)
+            try:
+                self.body(body)
+            except _Skip as skip:
+                if skip.loops > 1:
+                    raise _Skip(skip.name, skip.loops - 1) from None
+                if skip.name == "break":
+                    break
+            if self.skipping == ("continue", 1):
+                self.skipping = ("", 0)
+        self._leave_loop()
+
+    def _leave_loop(self) -> None:
+        name, loops = self.skipping
+        self.skipping = (name, max(0, loops - 1))
 
     def _loop(self, node: Node) -> None:
         body = node.child_by_field_name("body")
@@ -288,10 +306,11 @@ class _Walker(Words):
                 return
             # It is asked at least once.
             self._condition(condition)
-        self._forget(node)
+        self.forget(node)
         held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_LOOP
         self._doubtful(body)
         self.doubt = held
+        self._leave_loop()
 
     def _each_line(self, condition: Node, body: Node) -> bool:
         """``while read a b`` over a here-document whose text is known; whether it was one."""
@@ -303,11 +322,12 @@ class _Walker(Words):
         plain = all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in names)
         if words[:1] != ["read"] or None in words or not names or not plain or "\\" in text:
             return False
+        rounds = []
         for line in text.splitlines():
             values = line.strip().split(None, len(names) - 1)
-            for place, name in enumerate(names):
-                self.variables[name] = values[place] if place < len(values) else ""
-            self.body(body)
+            values += [""] * (len(names) - len(values))
+            rounds.append(dict(zip(names, values, strict=True)))
+        self._rounds(body, rounds)
         for name in names:
             self.variables[name] = ""
         return True
@@ -356,33 +376,15 @@ class _Walker(Words):
         if name is not None and body is not None and name.text:
             self.functions[name.text.decode("utf-8", "replace")] = body
 
+    def _assignment(self, node: Node) -> None:
+        self._inside(node)
+        self.assign(node)
+
     def _declaration(self, node: Node) -> None:
+        self.make_own(node)
         for child in node.named_children:
             if child.type == "variable_assignment":
                 self._assignment(child)
-
-    def _unset(self, node: Node) -> None:
-        for child in node.named_children:
-            if child.text:
-                name = child.text.decode("utf-8", "replace")
-                self.variables[name] = None if self.doubt else ""
-
-    def _sets(self, node: Node) -> None:
-        """``((i++))``: what it sets is not known afterwards."""
-        for name in assigned((node.text or b"").decode("utf-8", "replace")):
-            self.variables[name] = None
-
-    def _assignment(self, node: Node) -> None:
-        self._inside(node)
-        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
-        if name is None or name.text is None:
-            return
-        text = "" if value is None else self.joined(value)
-        word = name.text.decode("utf-8", "replace")
-        if any(child.type == "+=" for child in node.children):
-            before = self.variables.get(word, "")
-            text = None if before is None or text is None else before + text
-        self.variables[word] = None if self.doubt else text
 
     # -- commands
 
@@ -424,7 +426,7 @@ class _Walker(Words):
         if text is None:
             return False
         held = dict(self.variables)
-        with suppress(_Exit, _Return):
+        with suppress(_Exit, _Return, _Skip):
             self._text(text, place)
         self.variables = held
         return True
@@ -449,53 +451,42 @@ class _Walker(Words):
         if self._runs_text(words, self.span(node)):
             return
         if name in ("read", "getopts", "mapfile", "readarray", "let", "alias"):
-            self._sets_words(name, words[1:])
+            self.read(name, words[1:])
         if name in self.functions:
             self._call(self.functions[name], [word.text for word in words[1:]])
             return
         if name == "set" and len(words) > 1 and words[1].text == "--":
-            self.positional = [word.text for word in words[2:]]
-            self.positional_known = not self.doubt
+            self.set_parameters(words[2:])
             return
         if name == "shift":
-            self._shift(words[1].text if len(words) > 1 else "1")
+            self.shift(words[1].text if len(words) > 1 else "1")
             return
         if name == "exit" and len(words) < 3 and not self.doubt:
             raise _Exit
         if name == "return" and not self.doubt:
             raise _Return
+        if name in ("break", "continue"):
+            self._skip(name, words[1].text if len(words) > 1 else "1")
+            return
         self.script.commands.append(SimpleCommand(words, self.span(node), self.doubt, *self.input))
 
-    def _shift(self, count: str | None) -> None:
-        """What the parameters are is not known behind a ``shift`` that is not certain."""
-        known = count is not None and re.fullmatch(r"[0-9]{1,4}", count) is not None
-        if self.doubt or not known or int(count or 0) > len(self.positional):
-            self.positional_known = False
-        else:
-            self.positional = self.positional[int(count or 0) :]
-
-    def _sets_words(self, name: str, words: Sequence[ShellWord]) -> None:
-        """``read`` and its like: the variables that they name are not known afterwards."""
-        for word in words:
-            text = word.text or ""
-            if name == "alias" and "=" in text:
-                alias, _, meaning = text.partition("=")
-                if meaning.split():
-                    self.aliases[alias] = meaning
-            for variable in assigned(text) if name == "let" else [text]:
-                if re.fullmatch(r"[A-Za-z_]\w*", variable):
-                    self.variables[variable] = None
+    def _skip(self, name: str, given: str | None) -> None:
+        """Leave a round of a loop; where that is not certain, what follows in it is in doubt."""
+        loops = int(given) if given is not None and re.fullmatch(r"[1-9]", given) else 0
+        if not self.doubt and loops:
+            raise _Skip(name, loops)
+        before, widest = self.skipping
+        name = name if before != "break" else before
+        self.skipping = (name, max(widest, loops or DEPTH))
 
     def _call(self, body: Node, arguments: list[str | None]) -> None:
         if self.depth >= DEPTH:
             raise _Exit
-        held = self.positional, self.positional_known
-        self.positional, self.positional_known = arguments, True
         self.depth += 1
         try:
-            self.statement(body)
+            with self.called(arguments):
+                self.statement(body)
         except _Return:
             pass
         finally:
             self.depth -= 1
-            self.positional, self.positional_known = held
