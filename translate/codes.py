@@ -57,7 +57,7 @@ TITLES: Final = {
     "ET153": "--sport and --dport of ipsec spi are swapped",
     "ET154": "a command of a script depends on more than its text",
     "ET155": "a place of a script cannot be read",
-    "ET156": "a command had no effect on what was there",
+    "ET156": "a command had no effect on what was there, or another one than its words",
     "ET157": "a script brings in what is not read",
     "ET158": "the parameter of a script is taken for start",
     # 16x: ipsec.conf

@@ -80,7 +80,7 @@ SHUNTS: Final = (
         "the %hold of the kernel is not known",
         ("kernel-hold",),
         both(
-            instead(mapper, "is_kernel_hold", lambda _: False),
+            instead(mapper, "is_made_by_kernel", lambda _: False),
             instead(precedence, "is_kernel_hold", lambda _: False),
         ),
     ),

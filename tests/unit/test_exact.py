@@ -19,7 +19,7 @@ from eroute_translate.mapping.model import Kind, Options
 from eroute_translate.mapping.translation import translate
 from eroute_translate.net import Packet, parse_address
 from eroute_translate.xfrm.lookup import PolicyIndex
-from tests.translated import translated
+from tests.translated import read_host, translated
 
 GATEWAY = parse_address("203.0.113.99")
 OPTIONS = Options(local=(GATEWAY,))
@@ -150,3 +150,37 @@ def test_host_bits_of_another_row_make_a_pair_doubtful() -> None:
     # Without the host bits KLIPS takes the %pass for certain.
     drop, passing, _ = translated(text.replace("10.0.0.0/0", "0.0.0.0/0")).outcomes
     assert passing.priority < drop.priority
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # The third row refines the second, and stands behind it by the kernel's slip: it settles
+        # nothing between the second and the fourth.
+        """\
+0          10.0.0.0/30        -> 10.0.0.0/29        => %pass
+0          10.0.0.0/25        -> 10.0.0.0/28        => %pass
+0          10.0.0.0/28        -> 10.0.0.0/28        => %pass
+0          10.0.0.0/29        -> 10.0.0.0/27        => %drop
+0          10.0.0.6/32        -> 10.0.0.10/31       => %pass
+""",
+        # The second row has the prefixes of the first, but is found through the tree alone.
+        """\
+0          10.0.0.0/28        -> 10.0.0.8/30        => tun0x1001@198.51.100.2
+0          10.0.0.6/28        -> 10.0.0.8/30        => %pass
+0          10.0.0.8/29        -> 10.0.0.0/28        => %pass
+0          10.0.0.12/31       -> 10.0.0.1/30        => %drop
+""",
+        # The last two share a key: what the %pass has alone is not all of its prefix.
+        """\
+0          10.0.0.0/28        -> 10.0.0.3/28        => tun0x1008@198.51.100.3
+0          10.0.0.0/28        -> 10.0.0.5/32        => tun0x1007@198.51.100.2
+0          10.0.0.0/29        -> 10.0.0.5/29        => %pass
+""",
+    ],
+    ids=["slip", "host bits", "exception in a chain"],
+)
+def test_nothing_becomes_weaker_in_a_chain(text: str) -> None:
+    result = translate_exactly(read_host(text)[0], OPTIONS)
+    (out,) = [check for check in prove(result).checks if check.direction == "out"]
+    assert not any(region.weaker for region in out.regions)

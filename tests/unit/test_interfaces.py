@@ -11,14 +11,16 @@ import pytest
 from eroute_translate.cli import main
 from eroute_translate.diagnostics import Collector, Severity
 from eroute_translate.klips.assembly import host_of_readings
+from eroute_translate.klips.interface import is_virtual
 from eroute_translate.klips.script import read_script
 from eroute_translate.klips.source import read_source
-from eroute_translate.mapping.interfaces import is_virtual, with_interfaces
+from eroute_translate.mapping.interfaces import with_interfaces
 from eroute_translate.mapping.links import Link, LinkRoute
 from eroute_translate.mapping.model import Options
 from eroute_translate.mapping.translation import Translation, translate
 from eroute_translate.net import parse_address, parse_prefix
 from tests.netns.spaces import ip, namespaces
+from tests.translated import translated
 
 KEYS = "--enckey 0x" + "01" * 24 + " --authkey 0x" + "02" * 16
 ONE = f"""\
@@ -116,6 +118,17 @@ def test_traps_and_drops_are_bound_too() -> None:
 
 
 TWO = ONE.replace("eth0\n", "eth0\nipsec tncfg --attach --virtual ipsec1 --physical eth1\n")
+
+
+def test_of_two_rows_for_one_policy_the_stronger_has_it() -> None:
+    text = """\
+0          10.1.0.0/16        -> 10.2.0.0/24        => tun0x1000@198.51.100.1
+0          10.1.0.0/16        -> 10.2.0.5/24        => %drop
+"""
+    found = with_interfaces(translated(text), (("ipsec0", "eth0"),))
+    policies = list(found.policies())
+    assert len({policy.key for policy in policies}) == len(policies)
+    assert [p.action for p in policies if p.direction == "out"] == ["allow"]
 
 
 def test_of_several_links_the_route_decides() -> None:

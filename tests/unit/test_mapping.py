@@ -555,6 +555,15 @@ def test_the_hold_that_the_kernel_made_is_for_its_pair() -> None:
     )
 
 
+def test_the_hold_that_the_kernel_made_leaves_passes_alone() -> None:
+    """Its mask is a slip: what matches that by chance is left to its own eroute."""
+    text = (
+        row("2001:db8:1::1:5/ff02::1", "2001:db8:2::1/ff02::1", "%hold")
+        + row("2001:db8:3::/64", "2001:db8:2::/64", "%pass")
+    )  # fmt: skip
+    assert [o.kind for o in translated(text).outcomes] == [Kind.NOTED, Kind.NOTED]
+
+
 def test_byte_eight_of_an_ipv6_source_is_said() -> None:
     text = row("2001:db8:1:0:600::/72", FAR6, "tun0x1002@2001:db8::7:6")
     (outcome,) = translated(text).outcomes

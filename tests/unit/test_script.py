@@ -73,6 +73,12 @@ def test_a_host_that_a_script_set_up() -> None:
         ("ipsec eroute --clear\n", []),
         (ADD.replace("10.2.", "10.3."), ["10.2.0.0/16 %pass", "10.3.0.0/16 %pass"]),
         ("exit\n" + ADD.replace("10.2.", "10.3."), ["10.2.0.0/16 %pass"]),
+        ("ipsec eroute --del --eraf inet --src 10.1.0.0/24 --dst 10.2.0.0/16\n", []),
+        (
+            ADD.replace("10.1.0.0/16", "10.1.0.0/24")
+            + "ipsec eroute --del --eraf inet --src 10.1.0.0/25 --dst 10.2.0.0/16\n",
+            ["10.2.0.0/16 %pass", "10.2.0.0/16 %pass"],
+        ),
     ],
 )
 def test_the_table_at_the_end(more: str, expected: list[str]) -> None:
@@ -83,6 +89,19 @@ def test_a_replaced_eroute_is_the_youngest() -> None:
     other = ADD.replace("10.2.", "10.3.")
     again = ADD.replace("--add", "--replace")
     assert eroutes(ADD + other + again) == ["10.3.0.0/16 %pass", "10.2.0.0/16 %pass"]
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "defect"), [("%pass", "ET154", "ET154"), ("%drop", "ET156", "")]
+)
+def test_a_replace_that_finds_another_mask(said: str, code: str, defect: str) -> None:
+    """Newer tools took the old one away: it must not pass."""
+    narrow = ADD.replace("--add", "--replace").replace("10.1.0.0/16", "10.1.0.0/24")
+    reading, collector = play(ADD.replace("%pass", said) + narrow)
+    assert [item.code for item in collector.items if item.code != "ET123"] == [code]
+    assert reading.listing is not None
+    assert [e.defect for e in reading.listing.eroutes] == [defect, ""]
+    assert reading.refused == ({"eroute": 1} if defect else {})
 
 
 def test_variables_functions_and_loops() -> None:
@@ -103,6 +122,7 @@ def test_variables_functions_and_loops() -> None:
         f"while read x; do {ADD}done\n",
         "ipsec $TOOL --clear\n",
         f"[ -x /sbin/ipsec ] && {ADD}",
+        "[ -x /sbin/ipsec ] && ipsec eroute $OPTIONS\n",
     ],
 )
 def test_what_is_not_certain_is_refused_with_its_place(text: str) -> None:
@@ -148,6 +168,10 @@ def test_groups_in_pairs_and_taken_apart() -> None:
     alone = both + "ipsec spigrp --said esp0x1002@198.51.100.1\n"
     assert play(alone)[0].groups == []
     assert play(both + "ipsec spi --clear\n")[0].associations == []
+    delete = "ipsec spi --del --said {}0x1002@198.51.100.1\n"
+    taken = delete.format("tun") + delete.format("comp") + delete.format("esp")
+    assert [len(group.saids) for group in play(both + delete.format("tun"))[0].groups] == [2]
+    assert [len(group.saids) for group in play(both + taken + both)[0].groups] == [3]
     gone = play(TUN + "ipsec spi --del --said tun0x1002@198.51.100.1\n")[0]
     assert gone.associations == []
 
@@ -221,6 +245,7 @@ def test_comments_are_no_prompts() -> None:
         ("route add -net 10.2.0.0/16 dev eth1", ["eth1", "ipsec0"]),
         ("ip route add 10.2.0.0/16 dev eth1 table 7", ["ipsec0", "eth1"]),
         ("ip route flush cache", ["ipsec0"]),
+        ("ip -6 route flush table main", ["ipsec0"]),
         ("ip route show", ["ipsec0"]),
         ("ip route del 10.2.0.0/16 dev eth7", ["ipsec0"]),
         ("route -n", ["ipsec0"]),
@@ -235,6 +260,8 @@ def test_routes_come_and_go(more: str, expected: list[str]) -> None:
     ("command", "destination", "device", "kind"),
     [
         ("route add -net 10.0.0.0 dev ipsec0", "10.0.0.0/8", "ipsec0", "unicast"),
+        ("ip -6 route add default dev ipsec0", "::/0", "ipsec0", "unicast"),
+        ("ip -f inet6 route add unreachable default", "::/0", "", "unreachable"),
         ("route add -net 172.16.0.0 ipsec0", "172.16.0.0/16", "ipsec0", "unicast"),
         (
             "route add -net 192.168.7.0 gw 192.0.2.9 dev ipsec0",

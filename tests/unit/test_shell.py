@@ -37,6 +37,7 @@ def doubts(text: str) -> list[bool]:
         ("X=1; unset X; a b$X", ["a", "b"]),
         ('set -- 1 \'2 3\'; a $1 "$2" "$@" $#', ["a", "1", "2 3", "1", "2 3", "2"]),
         ("set -- 1 2; shift; a $1", ["a", "2"]),
+        ("set -- 1 2 3; shift 2; a $1", ["a", "3"]),
         ('a "x\\"y\\$z"', ["a", 'x"y$z']),
     ],
 )
@@ -46,7 +47,16 @@ def test_words(text: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a $(date)", "a `date`", "a $UNKNOWN", "a $((1+x))", "a x$1", 'a "$(b)c"', "a ${X?no}"],
+    [
+        "a $(date)",
+        "X=$(date); a ${X:+y}",
+        "a `date`",
+        "a $UNKNOWN",
+        "a $((1+x))",
+        "a x$1",
+        'a "$(b)c"',
+        "a ${X?no}",
+    ],
 )
 def test_what_only_a_running_shell_knows(text: str) -> None:
     assert None in words(text)[-1]
@@ -61,6 +71,11 @@ def test_what_only_a_running_shell_knows(text: str) -> None:
         ("true && b", ["b"]),
         ("false || b", ["b"]),
         ("false && b", []),
+        ("false && a || b", ["b"]),
+        ("true || a && b", ["b"]),
+        ("if false && a; then b; fi", []),
+        ("if true || a; then b; fi", ["b"]),
+        ("X=$(a) && b", ["a", "b"]),
         ("a | b", ["a", "b"]),
         ("a & b", ["a", "b"]),
         ("{ a; b; }", ["a", "b"]),
@@ -85,6 +100,13 @@ def test_what_only_a_running_shell_knows(text: str) -> None:
         ("X=up; case $X in up|start) a;; *) b;; esac", ["a"]),
         ("X=zz; case $X in up|start) a;; *) b;; esac", ["b"]),
         ("cat <<E\nipsec eroute\nE\na", ["cat", "a"]),
+        ("for i in 1 2 3; do [ $i = 2 ] && continue; a; done; b", ["a", "a", "b"]),
+        ("for i in 1 2 3; do [ $i = 2 ] && break; a; done; b", ["a", "b"]),
+        (
+            "for i in 1 2; do for j in 1 2; do [ $j = 2 ] && continue 2; a; done; b; done",
+            ["a", "a"],
+        ),
+        ("while read x; do [ $x = 2 ] && continue; a; done <<E\n1\n2\nE\nb", ["a", "b"]),
     ],
 )
 def test_flow(text: str, expected: list[str]) -> None:
@@ -96,12 +118,23 @@ def test_flow(text: str, expected: list[str]) -> None:
     [
         "if [ -f /x ]; then a; fi",
         "[ -f /x ] && a",
+        "[ -f /x ] && a || true",
+        "[ -f /x ] && b && a",
+        "if [ -f /x ] && a; then b; fi",
+        "grep x /y >/dev/null 2>&1 || a",
+        "b | grep -q x || a",
+        "(b; grep -q x /y) && a",
         'if [ "$UNKNOWN" = 1 ]; then a; fi',
         "case $1 in x) a;; esac",
         "while read x; do a; done",
         "until b; do a; done",
         "for i in $(b); do a; done",
         "for i in $UNKNOWN; do a; done",
+        "for i in 1 2; do [ -f /x ] || continue; a; done",
+        "for i in 1 2; do if [ -f /x ]; then break; fi; a; done",
+        "for i in 1; do for j in 1; do [ -f /x ] && break 2; done; a; done",
+        "for i in 1; do for j in 1; do [ -f /x ] && continue 2; done; a; done",
+        "for i in 1; do for j in 1; do for k in 1; do [ -f /x ] && break 3; done; done; a; done",
     ],
 )
 def test_what_may_not_run_is_in_doubt(text: str) -> None:
@@ -110,9 +143,24 @@ def test_what_may_not_run_is_in_doubt(text: str) -> None:
     assert all(c.doubt for c in script.commands if c.words[0].text == "a")
 
 
+def test_doubt_about_a_round_ends_with_its_loop() -> None:
+    text = "for i in 1 2; do a; [ -f /x ] && break; done; b"
+    assert doubts(text) == [False, True, False]
+    assert doubts(text.replace("break", "continue")) == [False, False, False]
+
+
+def test_variables_of_a_function_end_with_it() -> None:
+    text = "f() { local X=2 Y; a $X; X=3; Z=4; }; X=1; f; a $X $Z"
+    assert words(text) == [["a", "2"], ["a", "1", "4"]]
+    assert words("f() { local X=2; }; f; a $X") == [["a", None]]
+
+
 def test_what_is_set_in_doubt_is_not_known_afterwards() -> None:
     assert words("X=1; if [ -f /x ]; then X=2; fi; a $X")[-1] == ["a", None]
     assert words("X=1; while b; do X=2; done; a $X")[-1] == ["a", None]
+    assert words("X=1; if [ -f /x ]; then unset X; fi; a $X")[-1] == ["a", None]
+    assert words("set -- 1 2; [ -f /x ] && shift; a $1")[-1] == ["a", None]
+    assert words("set -- 1 2; shift 3; a $1")[-1] == ["a", None]
 
 
 def test_a_subshell_sets_nothing_outside() -> None:
@@ -153,3 +201,8 @@ def test_characters_that_the_scanner_cannot_bear() -> None:
     commands = read_shell("echo \u20ac\U0001f600z \xe9\n", "s").commands
     assert [word.text for word in commands[0].words] == ["echo", "\xbf_\xbf\xbfz", "\xe9"]
     assert commands[0].words[1].span.end_column == 14
+
+
+def test_a_loop_that_may_have_been_left_says_nothing_of_what_follows_it() -> None:
+    script = read_shell("for i in 1; do for j in 1; do [ -f /x ] && break 2; done; done; a", "s")
+    assert [c.doubt for c in script.commands if c.words[0].text == "a"] == [""]

@@ -216,6 +216,25 @@ def test_identities_below_a_row_without_ports() -> None:
     assert eroute.identities == ("east", "west")
 
 
-def test_kernel_order_is_that_of_the_networks() -> None:
-    (listing,) = read(row("10.9.0.0/255.0.255.0", "0.0.0.0/0") + row("10.0.0.0/8", "10.0.0.0/8"))[0]
+def test_kernel_order_is_that_of_the_keys_with_their_host_bits() -> None:
+    loose = row("10.9.0.0/255.0.255.0", "0.0.0.0/0")
+    plain = row("10.0.0.0/8", "10.0.0.0/8")
+    assert read(plain + loose)[0][0].in_kernel_order
+    assert not read(loose + plain)[0][0].in_kernel_order
+
+
+def test_holds_of_the_kernel_with_their_wrong_mask_keep_the_kernel_order() -> None:
+    hold = row("2001:db8:1::1:5/ff02::1", "2001:db8:2::1/ff02::1", "%hold")
+    rows = [row(f"2001:db8:{n}::/64", "2001:db8:2::/64") for n in (1, 3)]
+    (listing,) = read(rows[0] + hold + rows[1])[0]
     assert listing.in_kernel_order
+
+
+def test_the_slip_of_the_kernel_is_kernel_order() -> None:
+    """A finer row stands behind one that it refines, unless that is the head of the chain."""
+    head = row("10.0.0.0/8", "20.0.0.0/24", "%drop")
+    coarse = row("10.0.0.0/8", "20.0.0.0/16", "%drop")
+    fine = row("10.0.0.0/16", "20.0.0.0/16", "%pass")
+    assert read(head + coarse + fine)[0][0].in_kernel_order
+    assert not read(coarse + fine)[0][0].in_kernel_order
+    assert not read(coarse + head + fine)[0][0].in_kernel_order

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from ..mapping.interfaces import is_virtual
+from ..klips.interface import is_virtual
 from ..net import IPPROTO_AH, IPPROTO_COMP, IPPROTO_ESP, Prefix, parse_address, parse_prefix
 from ..render import Target
 

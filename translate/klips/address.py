@@ -17,6 +17,9 @@ _HEX_ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{8}\Z")
 _HOST_ORDER: Final = re.compile(r"0[hH][0-9a-fA-F]{8}\Z")
 _DECIMAL: Final = re.compile(r"[0-9]{1,10}\Z")
 _GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}\Z")
+FAMILIES: Final = {"inet": 4, "inet6": 6}
+"""Address families as the tools name them."""
+
 QUAD: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z", re.ASCII)
 """An IPv4 address with all its four bytes, as the kernel prints it."""
 

@@ -353,8 +353,6 @@ class _Reader(SaidReader):
                 else "tools before 2.6.33 refused the command in this order",
             )
 
-    # -- the SA
-
 
 def format_eroute_command(command: ErouteCommand) -> str:
     """Print a command in one fixed form, quoted for a shell."""

@@ -3,8 +3,12 @@
 Two eroutes *cross* when some packet matches both and neither mask refines the other.  For such a
 packet KLIPS takes the row with the larger key when the descent in its tree ends at that key, and
 otherwise the row whose mask stands first in the list of masks (facts: docs/klips.md, "Which
-eroute does KLIPS pick?").  The packets whose descent ends at a key form a *cube*: the row's own
-bits and zeros at every bit that the descent tests, so that the whole question is one of cubes.
+eroute does KLIPS pick?").  The packets whose descent ends at a key form a *cube*: they agree with
+the key in the bits of the row and in those that the descent tests, so that the whole question is
+one of cubes.
+
+A *loose* row has bits outside of its mask.  It is no key under its own mask, so that the list never
+finds it: it is taken where the descent ends at its key, and nowhere else.
 
 A cube is ``(value, mask)`` over the bit string of :mod:`.lookup`: the packets that agree with
 ``value`` in the bits of ``mask``.
@@ -78,7 +82,7 @@ class Crossings:
 
     ``path_bits`` gives the bits that the descent to a key tests; ``mask_rank`` the place of each
     mask in KLIPS's list, where the order of insertion is known.  ``rows`` have no host bits;
-    ``loose`` are the keys, with their host bits, of the rows that had some.
+    ``loose`` are the keys of the loose rows as the tree has them.
     """
 
     def __init__(
@@ -161,11 +165,24 @@ class Crossings:
         """The packets whose descent ends at this row's key and that the row matches."""
         cube = self._leaves.get(position)
         if cube is None:
-            key, mask = self.rows[position]
-            key = self.loose.get(position, key)
-            mask |= self.path_bits(key)
+            key = self._key(position)
+            mask = self.rows[position].mask | self.path_bits(key)
             cube = self._leaves[position] = (key & mask, mask)
         return cube
+
+    def _key(self, position: int) -> int:
+        """The key of a row in the tree."""
+        return self.loose.get(position, self.rows[position].key)
+
+    def _bars(self, position: int, second: int) -> bool:
+        """Whether ``second`` is never taken where a row matches and the descent ends at its key.
+
+        In the chain of one key ``order`` is that of the kernel, unless one of the two is loose:
+        ``order`` goes by keys without their host bits.
+        """
+        if position in self.loose or second in self.loose:
+            return self._key(position) != self._key(second)
+        return self.place[position] < self.place[second]
 
     def _judge(self, first: int, second: int) -> Crossing | None:
         rows = self.rows
@@ -174,9 +191,10 @@ class Crossings:
         rank = self.mask_rank
         refines = other.mask & one.mask == one.mask  # second refines first: the chain slip
         known = refines or rank is not None
-        if not refines and rank is not None and rank[one.mask] < rank[other.mask]:
+        listed = not refines and first not in self.loose
+        if listed and rank is not None and rank[one.mask] < rank[other.mask]:
             return None
-        if inside(box, self.leaf(first)):
+        if self._bars(first, second) and inside(box, self.leaf(first)):
             return None
         try:
             packet = find_point(box, self._rivals(first, second, box, known))
@@ -195,12 +213,12 @@ class Crossings:
         leaf = self.leaf(first)
         if disjoint(box, leaf):
             return False
-        meet = (box[0] | leaf[0] & leaf[1], box[1] | leaf[1])
-        key = self.rows[first].key
+        meet = (box[0] | leaf[0], box[1] | leaf[1])
+        key = self._key(first)
         earlier = [
             self.rows[p]
             for p in self.touching(meet)
-            if self.rows[p].key == key and self.place[p] < self.place[first]
+            if self._key(p) == key and p not in self.loose and self.place[p] < self.place[first]
         ]
         try:
             return find_point(meet, earlier) is not None
@@ -208,22 +226,28 @@ class Crossings:
             return True
 
     def _rivals(self, first: int, second: int, box: Cube, known: bool) -> list[Cube]:
-        """What takes packets of the box from ``second`` for certain."""
-        rows, place, rank = self.rows, self.place, self.mask_rank
+        """What takes packets of the box from ``second`` for certain, or stands before ``first``.
+
+        A row that refines ``first`` and stands before it has pairs of its own; by the slip of
+        rj_addroute it can stand behind it, and then ``first`` has its packets here.
+        """
+        rows, place, loose, rank = self.rows, self.place, self.loose, self.mask_rank
         one, other = rows[first].mask, rows[second].mask
-        cubes: list[Cube] = [self.leaf(first)]
-        before = place[second]
+        cubes: list[Cube] = [self.leaf(first)] if self._bars(first, second) else []
         for mask, positions in self._touching(box):
+            leads = False
             if known and rank is not None:
                 beats = mask != other and rank[mask] < rank[other]
             else:
-                beats = mask & one == one or mask & other == other
+                beats = mask & other == other
+                leads = mask & one == one
             for position in positions:
                 if position in (first, second):
                     continue
-                if beats:
+                listed = position not in loose
+                if listed and (beats or (leads and place[position] < place[first])):
                     cubes.append(rows[position])
-                elif place[position] < before:
+                elif self._bars(position, second):
                     cubes.append(self.leaf(position))
         return cubes
 

@@ -235,5 +235,3 @@ class OptionReader:
             )
         else:
             self.values[option] = value
-
-    # -- meaning

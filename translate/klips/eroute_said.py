@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from ..net import PROTOCOL_NUMBERS
-from .address import parse_klips_address
+from .address import FAMILIES, parse_klips_address
 from .eroute_options import OptionReader
-from .said import PREFIXES, SA_INT, Said, parse_said
+from .said import SA_PROTOCOLS, SPI_FIRST, Said, parse_said
 from .words import Word, c_number
 
-_SA_PROTOCOLS: Final = {name: n for name, n in PREFIXES.items() if n != SA_INT}
 SA_OPTIONS: Final = ("af", "edst", "spi", "proto")
 SA_FORMS: Final = "--said SAID, or all of --af --edst --spi --proto"
-_SPI_FIRST: Final = 0x100
-_FAMILIES: Final = {"inet": 4, "inet6": 6}
 
 
 class SaidReader(OptionReader):
@@ -98,7 +95,7 @@ class SaidReader(OptionReader):
         word = self.values.get("proto")
         if word is None:
             return None
-        protocol = _SA_PROTOCOLS.get(word.text)
+        protocol = SA_PROTOCOLS.get(word.text)
         if protocol is None:
             transport = word.text.lower() in PROTOCOL_NUMBERS
             self.error(
@@ -107,7 +104,7 @@ class SaidReader(OptionReader):
                 f"--proto: {word.text!r} is no protocol of an SA",
                 "ah, esp, tun or comp",
                 "the protocol of the packets is --transport-proto"
-                if transport and word.text.lower() not in _SA_PROTOCOLS
+                if transport and word.text.lower() not in SA_PROTOCOLS
                 else "write it in lower case, as in a SAID",
             )
         return protocol
@@ -130,10 +127,10 @@ class SaidReader(OptionReader):
                 "%pass",
                 "say --said %pass, if packets are to pass in clear",
             )
-        elif said.spi < _SPI_FIRST:
+        elif said.spi < SPI_FIRST:
             self.warn(
                 word,
-                f"the tool refused SPI {said.spi:#x}: those below {_SPI_FIRST:#x} are reserved",
+                f"the tool refused SPI {said.spi:#x}: those below {SPI_FIRST:#x} are reserved",
                 "an SPI from 0x100",
                 "look at the spi table of the old host for the SA that was meant",
             )
@@ -143,7 +140,7 @@ class SaidReader(OptionReader):
         word = self.values.get(option)
         if word is None:
             return None
-        family = _FAMILIES.get(word.text)
+        family = FAMILIES.get(word.text)
         if family is None:
             self.error(
                 "ET122",

@@ -9,9 +9,9 @@ from ..net import Prefix
 from .association import Address, Association, Group
 from .connection import Configuration
 from .eroute import Eroute
-from .interface import Attachment, InterfaceAddress, Route, RoutingRule
+from .interface import Attachment, InterfaceAddress, Route, RoutingRule, is_virtual
 from .listing import UnreadRow
-from .reach import Reach, best_routes, is_virtual, reach_of
+from .reach import Reach, best_routes, reach_of
 from .said import Said
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
 
 from ..diagnostics import Span
 from ..net import Prefix
 from .association import Address
+
+_VIRTUAL: Final = re.compile(r"ipsec[0-9]{1,3}", re.ASCII)
+
+
+def is_virtual(device: str) -> bool:
+    """Whether this is a device of KLIPS: ``ipsecN``; ``mastN`` takes marked packets alone."""
+    return _VIRTUAL.fullmatch(device) is not None
 
 
 class Attachment(NamedTuple):

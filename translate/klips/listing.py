@@ -19,8 +19,8 @@ class Listing:
     """One printed table.
 
     ``eroutes`` in printed order; ``unread`` the rows that gave none; ``repeats`` rows that stand
-    in the table already; ``in_kernel_order`` tells
-    whether rows ascend as the kernel prints them (``ipsec look`` and ``sort`` lose that order).
+    in the table already; ``in_kernel_order`` tells whether rows ascend as the kernel prints them
+    (``ipsec look`` and ``sort`` lose that order).
     """
 
     file: str

@@ -14,7 +14,7 @@ from .automatic import SHUNT_TYPES
 from .connection import Connection
 from .eroute import Eroute, Form
 from .row import refuse
-from .said import SA_AH, SA_ESP, SA_IPIP, SHUNTS, Said
+from .said import SA_AH, SA_ESP, SA_IPIP, SHUNTS, SPI_FIRST, Said
 from .sides import Side, Sides, read_sides
 
 MANUAL_SETTINGS: Final = frozenset({"spi", "spibase", "espenckey", "espauthkey", "ahkey"})
@@ -137,7 +137,7 @@ def _number(text: str) -> int:
         number = int(text, 16) if text.lower().startswith("0x") else int(text, 10)
     except ValueError:
         raise _IncompleteError(f"{text!r} is not a number") from None
-    if not 0x100 <= number <= 0xFFFFFFFF:
+    if not SPI_FIRST <= number <= 0xFFFFFFFF:
         raise _IncompleteError(f"the SPI {number:#x} is not from 0x100 to 0xffffffff")
     return number
 

@@ -28,6 +28,7 @@ class Network:
         self.addresses: list[InterfaceAddress] = []
         self.routes: list[Route] = []
         self.rules: list[RoutingRule] = []
+        self._family = 4
 
     def play(self, name: str, words: Sequence[str], place: Span) -> None:
         """Play one command.  Raises ``ValueError`` (with why) when it is not understood."""
@@ -38,6 +39,7 @@ class Network:
                 case "route":
                     self._route(list(words), place)
                 case _:
+                    self._family = 6 if {"-6", "inet6"}.intersection(words) else 4
                     self._ip([word for word in words if word not in _IP_OPTIONS], place)
         except (IndexError, KeyError) as error:
             raise ValueError("something is missing in it") from error
@@ -172,7 +174,7 @@ class Network:
             return
         if action not in ("add", "a", "append", "prepend", "replace", "change", "del", "delete"):
             return
-        route = _iproute2_route(rest, place)
+        route = _iproute2_route(rest, self._family, place)
         same = [
             held
             for held in self.routes
@@ -191,17 +193,20 @@ class Network:
             self.routes.append(route)
 
     def _flush(self, words: list[str]) -> None:
+        """``ip route flush``, which without -6 means IPv4 (iproute2, ip/iproute.c)."""
         options = {words[i]: words[i + 1] for i in range(len(words) - 1)}
         table, device = options.get("table", "main"), options.get("dev")
-        target = None
+        target, family = None, self._family
         if words and words[0] not in ("table", "dev", "cache", "all", "proto", "scope"):
-            target = _destination(words[0], 6 if ":" in words[0] else 4)
+            target = _destination(words[0], 6 if ":" in words[0] else family)
+            family = target.family
         if words[:1] == ["cache"]:
             return
         self.routes = [
             route
             for route in self.routes
             if route.table != table
+            or route.destination.family != family
             or (device is not None and route.device != device)
             or (target is not None and route.destination != target)
         ]
@@ -268,7 +273,8 @@ def _class_length(text: str) -> int:
     return 8 if first < 128 else 16 if first < 192 else 24
 
 
-def _iproute2_route(words: list[str], place: Span) -> Route:
+def _iproute2_route(words: list[str], family: int, place: Span) -> Route:
+    """A route; ``family`` is that of a ``default`` without a gateway."""
     kind = "unicast"
     if words and words[0] in KINDS:
         kind, words = words[0], words[1:]
@@ -276,7 +282,8 @@ def _iproute2_route(words: list[str], place: Span) -> Route:
         words = words[1:]
     options = {words[i]: words[i + 1] for i in range(1, len(words) - 1) if words[i] in _VALUED}
     gateway = parse_klips_address(options["via"]) if "via" in options else None
-    family = 6 if ":" in words[0] or (gateway and gateway[0] == 6) else 4
+    if ":" in words[0] or (gateway and gateway[0] == 6):
+        family = 6
     table = options.get("table", "main")
     return Route(
         _destination(words[0], family),

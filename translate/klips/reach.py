@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ..diagnostics import Span
 from ..net import ALL_ONES, LENGTH_OF_MASK, Prefix, without
-from .interface import InterfaceAddress, Route, RoutingRule
+from .interface import InterfaceAddress, Route, RoutingRule, is_virtual
 
 MAIN: Final = ("main", "254")
 _ORDINARY: Final = {("local", 0), ("255", 0), ("main", 32766), ("254", 32766), ("default", 32767)}
@@ -56,11 +56,6 @@ class Reach(NamedTuple):
     doubts: tuple[Doubt, ...] = ()
     whole: frozenset[int] = frozenset()
     near: tuple[Prefix, ...] = ()
-
-
-def is_virtual(device: str) -> bool:
-    """Whether this is a device of KLIPS: ``ipsecN``; ``mastN`` takes marked packets alone."""
-    return device.startswith("ipsec") and device[5:].isdecimal()
 
 
 def best_routes(routes: Iterable[Route]) -> dict[Prefix, list[Route]]:

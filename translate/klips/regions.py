@@ -89,7 +89,7 @@ class Regions:
         return any(refines(other, mask) and box[0] & other != key for other in masks)
 
     def why_not(self, number: int, point: int) -> Cube | None:
-        """A cube with this point in which the row is taken nowhere, ``None`` if it (or may be).
+        """A cube with this point in which the row is taken nowhere, ``None`` if it is (or may be).
 
         The point must lie in the row's cube.
         """
@@ -195,10 +195,15 @@ class Regions:
         mask = self.rows[number].mask
         leaf = self.table.leaf(seen) or 0
         fixed = mask | self._path(leaf)
-        if not any(other == number and not (seen ^ leaf) & m for m, other in self._chains[leaf]):
+        in_tree = False
+        for chain_mask, other in self._chains[leaf]:
+            if other == number and not (seen ^ leaf) & chain_mask:
+                in_tree = True
+                break
+            # What is tried before agrees nowhere in the cube, as it does not here.
+            fixed |= _lowest((seen ^ leaf) & chain_mask)
+        if not in_tree:
             # It is the list of masks that decides: nothing of the chain, and nothing before it.
-            for chain_mask, _ in self._chains[leaf]:
-                fixed |= _lowest((seen ^ leaf) & chain_mask)
             box = (seen & fixed, fixed)
             for other_mask in filter(against.__contains__, self.index.by_mask):
                 for place in self.index.touching_with(other_mask, box):

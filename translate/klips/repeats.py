@@ -6,41 +6,38 @@ from ..diagnostics import Collector, Diagnostic, Severity
 from ..net import Selector
 from .eroute import Eroute, Form
 from .listing import Listing, UnreadRow
-from .lookup import row_of
+from .lookup import refines, row_of
 
 
 def ascending(eroutes: list[Eroute]) -> bool:
-    """Whether the rows stand in the order in which the kernel walks its tree (keys ascend)."""
+    """Whether the rows stand in the order in which the kernel walks its tree.
+
+    Keys ascend, host bits included, since the kernel keeps them in its keys.
+    """
     previous: tuple[int, ...] = ()
-    last = eroutes[0] if eroutes else None
+    head: Eroute | None = None
     for eroute in eroutes:
         if eroute[5] != Form.PROC.value:
             return False
         source, destination, protocol, source_port, destination_port = eroute[0]
-        key = (
-            source[0],
-            source[1] & source[2],
-            destination[1] & destination[2],
-            protocol,
-            source_port,
-            destination_port,
-        )
-        if key < previous or (key == previous and _coarse_first(last, eroute)):
+        key = (source[0], source[1], destination[1], protocol, source_port, destination_port)
+        if key < previous:
             return False
-        previous, last = key, eroute
+        if key != previous:
+            previous, head = key, eroute
+        elif head is not None and _coarse_first(head, eroute):
+            return False
     return True
 
 
-def _coarse_first(one: Eroute | None, other: Eroute) -> bool:
-    """Whether the second of two rows with one key is the finer one.
+def _coarse_first(head: Eroute, other: Eroute) -> bool:
+    """Whether a later row of a chain is finer than its head.
 
-    The kernel puts a finer row before the head of its chain, so that only a sorted or edited
-    table has that order (but for a chain whose head was removed later).
+    The kernel puts a finer row before the head, so that only a sorted or edited table has that
+    order (but for a chain whose head was removed later).  Behind the head a coarse row stands
+    before a finer one by the slip of rj_addroute.
     """
-    if one is None:
-        return False
-    first, second = row_of(one.selector).mask, row_of(other.selector).mask
-    return first != second and first & second == first
+    return refines(row_of(other.selector).mask, row_of(head.selector).mask)
 
 
 def check_repeats(listing: Listing, collector: Collector) -> None:

@@ -11,7 +11,7 @@ import re
 from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
-from ..net import LENGTH_OF_MASK, Prefix, Selector
+from ..net import Prefix, Selector
 from .eroute import Eroute, Form
 from .row_ends import RowRefusal, read_end
 from .row_saids import Tail, read_saids
@@ -273,8 +273,3 @@ def refuse(eroute: Eroute, code: str) -> Eroute:
     selector = eroute.selector._replace(protocol=0, source_port=0, destination_port=0)
     said = Said(0, 0, 4, 0, str(eroute.said))
     return eroute._replace(selector=selector, saids=(said,), defect=code)
-
-
-def contiguous(prefix: Prefix) -> bool:
-    """Whether the mask has no holes."""
-    return prefix.mask in LENGTH_OF_MASK[prefix.family]

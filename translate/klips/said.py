@@ -22,6 +22,11 @@ SA_INT: Final = 61
 
 PREFIXES: Final = {"ah": SA_AH, "esp": SA_ESP, "tun": SA_IPIP, "comp": SA_COMP, "int": SA_INT}
 PREFIX_OF: Final = {number: name for name, number in PREFIXES.items()}
+SA_PROTOCOLS: Final = {name: number for name, number in PREFIXES.items() if number != SA_INT}
+"""What the tools take for the protocol of an SA."""
+
+SPI_FIRST: Final = 0x100
+"""The tools refuse lower SPIs (IANA has reserved them)."""
 
 SPI_PASS: Final = 256
 SPI_DROP: Final = 257

@@ -20,12 +20,12 @@ from .eroute import Eroute
 from .eroute_options import Action, ErouteCommand
 from .interface import Attachment
 from .listing import Listing, UnreadRow
-from .lookup import row_of
 from .network_commands import COMMANDS, Network
 from .reading import Reading, Standing
-from .said import SA_IPIP, Said
+from .said import SA_IPIP, SPI_PASS, Said
+from .scripted_table import ScriptedTable
 from .shell import read_shell
-from .shell_commands import SimpleCommand
+from .shell_commands import ShellWord, SimpleCommand
 from .shell_grammar import ShellMissingError
 from .small_commands import parse_klipsdebug_command, parse_spigrp_command, parse_tncfg_command
 from .spi_command import parse_spi_command
@@ -55,8 +55,7 @@ _ANYWHERE: Final = re.compile(
 def read_script(data: bytes, name: str, collector: Collector) -> Reading:
     """Play a script (or a transcript, whose prompts are taken away); nothing is raised."""
     collector = DiscreetCollector(collector)
-    lines = clean_lines(data, name, collector)
-    lines = typed_lines(lines)
+    lines = typed_lines(clean_lines(data, name, collector))
     player = _Player(name, collector, dict(enumerate(lines, 1)))
     try:
         script = read_shell("\n".join(lines) + "\n", name)
@@ -91,7 +90,7 @@ class _Player:
         self.name = name
         self.collector = collector
         self.lines = lines
-        self.eroutes: dict[tuple[object, ...], Eroute] = {}
+        self.eroutes = ScriptedTable()
         self.unread: list[UnreadRow] = []
         self.associations: dict[Said, Association] = {}
         self.chains: list[list[Said]] = []
@@ -178,13 +177,12 @@ class _Player:
                 hint="give ipsec.conf too",
             )
 
-    def _tool(self, command: SimpleCommand, name: str, rest: Sequence[object]) -> None:
-        words = [word for word in command.words if word in rest]
+    def _tool(self, command: SimpleCommand, name: str, words: Sequence[ShellWord]) -> None:
         unknown = next((word for word in words if word.text is None), None)
         if command.doubt or unknown is not None:
             span = command.span if unknown is None else unknown.span
             reason = command.doubt or "a word that only a running shell knows"
-            if not command.doubt or any(word.text and word.text[:2] == "--" for word in words):
+            if words:  # without any the tool lists its table
                 self._refuse(command, name, reason, span)
             return
         given = [Word(word.text or "", word.span) for word in words]
@@ -242,8 +240,14 @@ class _Player:
         if eroute is None:
             return
         eroute = eroute._replace(span=place)
-        key = (eroute.selector.family, *row_of(eroute.selector))
-        if key in self.eroutes and command.action is Action.ADD:
+        if command.action is Action.REPLACE:
+            # The old one goes, and the new one is the youngest.
+            other = self.eroutes.alone_with_another_mask(eroute)
+            if other is None:
+                self.eroutes.delete(eroute)
+            else:
+                self._replace_another(other, eroute)
+        if not self.eroutes.add(eroute):
             self.tell(
                 "ET156",
                 Severity.WARNING,
@@ -251,19 +255,44 @@ class _Player:
                 place,
                 hint="--replace changes it",
             )
-            return
-        if command.action is Action.REPLACE:
-            # The old one goes, and the new one is the youngest.
-            self.eroutes.pop(key, None)
-        self.eroutes[key] = eroute
+
+    def _replace_another(self, other: Eroute, eroute: Eroute) -> None:
+        """A --replace that finds one eroute of its key, with another mask.
+
+        The kernel took that one away for tools from mid-2007 on; older ones only added.
+        """
+        passes = other.said.spi == SPI_PASS if other.said.is_shunt else other.said.is_passthrough
+        what = (
+            f"--replace {eroute.selector} finds {other.selector} (line {other.span.line}) alone"
+            " with its addresses: tools from mid-2007 on took that one away, whatever its mask;"
+            " older ones left it"
+        )
+        if passes:
+            self.eroutes.change(other._replace(defect="ET154"))
+        self.tell(
+            "ET154" if passes else "ET156",
+            Severity.ERROR if passes else Severity.WARNING,
+            f"{what}, and it would pass in clear" if passes else f"{what}, and it is kept",
+            eroute.span,
+            hint="delete the one that is not to be there, or give the table that the script made",
+        )
 
     def _delete(self, command: ErouteCommand, place: Span) -> None:
         if command.eroute is None:
             return
         selector = command.eroute.selector
-        key = (selector.family, *row_of(selector))
-        if self.eroutes.pop(key, None) is None:
+        found = self.eroutes.delete(command.eroute)
+        if found is None:
             self.tell("ET156", Severity.NOTE, f"there is no eroute {selector} to delete", place)
+        elif found.selector != selector:
+            self.tell(
+                "ET156",
+                Severity.WARNING,
+                f"--del {selector} deleted {found.selector} (line {found.span.line}): it stood"
+                " alone with its addresses, and KLIPS did not look at its mask",
+                place,
+                hint="name the eroute that is to be deleted with its own mask",
+            )
 
     def _accept(self, eroute: Eroute) -> None:
         """``--addin``: what the IP-in-IP SA of a group accepts, which makes it an inbound one."""
@@ -285,7 +314,8 @@ class _Player:
             self.chains.clear()
         elif command.action == "del" and command.said is not None:
             self.associations.pop(command.said, None)
-            self.chains = [[s for s in chain if s != command.said] for chain in self.chains]
+            left = ([s for s in chain if s != command.said] for chain in self.chains)
+            self.chains = [chain for chain in left if len(chain) > 1]
         elif command.association is not None:
             said = command.association.said
             if said in self.associations:
@@ -370,14 +400,15 @@ class _Player:
 
     def reading(self) -> Reading:
         """What is there at the end."""
-        listing = Listing(self.name, list(self.eroutes.values()), self.unread)
+        eroutes = self.eroutes.eroutes
+        listing = Listing(self.name, eroutes, self.unread)
         reading = Reading(
             self.name,
             listing=listing if listing.rows else None,
             insertion_known=True,
             standing=Standing.SCRIPT,
         )
-        used = {said for eroute in self.eroutes.values() for said in eroute.saids}
+        used = {said for eroute in eroutes for said in eroute.saids}
         for association in self.associations.values():
             chain = next((c for c in self.chains if association.said in c), [association.said])
             inbound = True if self.inward & set(chain) else False if used & set(chain) else None
@@ -385,7 +416,6 @@ class _Player:
         reading.groups = [
             Group(tuple(chain), self.places.get(chain[0], Span(self.name, 1)))
             for chain in self.chains
-            if chain
         ]
         reading.attachments = list(self.attachments.values())
         reading.addresses = self.network.addresses

@@ -9,20 +9,18 @@ fail.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from ..diagnostics import Span
-from .shell_arithmetic import assigned, run
+from .shell_arithmetic import run
 from .shell_commands import Script, ShellError, ShellWord, SimpleCommand
 from .shell_conditions import decide, decide_test, is_condition_of, is_test
 from .shell_grammar import parse_shell, unread, without_here_documents
 from .shell_loops import LeaveTurn
 from .shell_streams import Streams
-from .shell_words import IFS
 from .shell_wrappers import reads_script, script_of, unwrapped
 
 if TYPE_CHECKING:
@@ -66,11 +64,10 @@ _DOUBTFUL_TEST: Final = "a condition that only a running shell can decide"
 
 
 class _Walker(Streams):
-    """Holds variables, functions and positional parameters while the tree is walked."""
+    """Walks the tree, and holds functions and doubts."""
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         super().__init__(file, variables)
-        self.aliases: dict[str, str] = {}
         self.functions: dict[str, Node] = {}
         self.depth = 0
         self.kinds: dict[str, Any] = {
@@ -92,10 +89,10 @@ class _Walker(Streams):
             "while_statement": self.while_loop,
             "case_statement": self._case,
             "function_definition": self._function,
-            "unset_command": self._unset,
-            "binary_expression": self._sets,
-            "postfix_expression": self._sets,
-            "unary_expression": self._sets,
+            "unset_command": self.unset,
+            "binary_expression": self.count,
+            "postfix_expression": self.count,
+            "unary_expression": self.count,
         }
 
     def errors(self, root: Node) -> None:
@@ -124,49 +121,43 @@ class _Walker(Streams):
             self.body(node)
         self.variables = held
 
-    def _list(self, node: Node) -> None:
+    def _list(self, node: Node) -> bool | None:
+        """``a && b`` or ``a || b``; true or false where it can be decided.
+
+        What follows a question that is not decided may run or not.
+        """
         left, right = node.named_children[0], node.named_children[-1]
-        sign = next((c.type for c in node.children if c.type in ("&&", "||")), ";")
+        both = not any(child.type == "||" for child in node.children)
         verdict = self.condition(left)
         if verdict is None and is_test(left):
-            with_doubt = self.doubt
-            self.doubt = self.doubt or _DOUBTFUL_TEST
-            self.statement(right)
-            self.doubt = with_doubt
-            return
-        succeeded = True if verdict is None else verdict
-        if succeeded == (sign == "&&") or sign == ";":
-            self.statement(right)
+            held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
+            self.condition(right)
+            self.doubt = held
+            self.forget(right)
+            return None
+        if (verdict is not False) != both:
+            return verdict
+        return self.condition(right)
 
     def condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
-        if node.type in ("test_command", "command"):
-            self.inside(node)
-        if node.type == "test_command":
-            return decide_test(self, node)
-        if node.type == "compound_statement" and node.children[0].type == "((":
-            result = run((node.text or b"").decode("utf-8", "replace")[2:-2], self.variables)
-            return None if result is None else result != "0"
-        if node.type == "negated_command":
-            inner = self.condition(node.named_children[0]) if node.named_children else None
-            return None if inner is None else not inner
-        if node.type == "list":
-            left = self.condition(node.named_children[0])
-            right = self.condition(node.named_children[-1])
-            both = any(c.type == "&&" for c in node.children)
-            if left is None or right is None:
-                return None
-            return (left and right) if both else (left or right)
-        if node.type == "command":
-            words = [text for text, _ in self.fields_of_command(node)]
-            if words[:1] == ["true"] or words[:1] == [":"]:
-                return True
-            if words[:1] == ["false"]:
-                return False
-            if words[:1] == ["test"]:
-                return decide(words[1:])
-            self.statement(node)
-            return None
+        match node.type:
+            case "test_command":
+                self.inside(node)
+                return decide_test(self, node)
+            case "compound_statement" if node.children[0].type == "((":
+                result = run((node.text or b"").decode("utf-8", "replace")[2:-2], self.variables)
+                return None if result is None else result != "0"
+            case "negated_command":
+                inner = self.condition(node.named_children[0]) if node.named_children else None
+                return None if inner is None else not inner
+            case "list":
+                return self._list(node)
+            case "command":
+                name, *words = [text for text, _ in self.fields_of_command(node)] or [""]
+                if name in ("true", ":", "false", "test"):
+                    self.inside(node)
+                    return decide(words) if name == "test" else name != "false"
         self.statement(node)
         return None
 
@@ -260,35 +251,15 @@ class _Walker(Streams):
         if name is not None and body is not None and name.text:
             self.functions[name.text.decode("utf-8", "replace")] = body
 
+    def _assignment(self, node: Node) -> None:
+        self.inside(node)
+        self.assign(node)
+
     def _declaration(self, node: Node) -> None:
+        self.make_own(node)
         for child in node.named_children:
             if child.type == "variable_assignment":
                 self._assignment(child)
-
-    def _unset(self, node: Node) -> None:
-        for child in node.named_children:
-            if child.text:
-                name = child.text.decode("utf-8", "replace")
-                self.variables[name] = IFS if name == "IFS" else ""
-
-    def _sets(self, node: Node) -> None:
-        """``((i++))``"""
-        text = (node.text or b"").decode("utf-8", "replace")
-        run(text, self.variables)
-        if self.doubt or self.left:
-            self.variables |= dict.fromkeys(assigned(text))
-
-    def _assignment(self, node: Node) -> None:
-        self.inside(node)
-        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
-        if name is None or name.text is None:
-            return
-        text = "" if value is None else self.joined(value)
-        word = name.text.decode("utf-8", "replace")
-        if any(child.type == "+=" for child in node.children):
-            before = self.variables.get(word, "")
-            text = None if before is None or text is None else before + text
-        self.variables[word] = None if self.doubt or self.left else text
 
     # -- commands
 
@@ -364,62 +335,32 @@ class _Walker(Streams):
             self.leave(name, (words[1].text if len(words) > 1 else "1") or "1")
             return
         if name in ("read", "getopts", "mapfile", "readarray", "let", "alias"):
-            self._sets_words(name, words[1:])
+            self.read(name, words[1:])
             self.reads(node, [word.text for word in words])
         if name in self.functions:
             self._call(self.functions[name], [word.text for word in words[1:]])
             return
-        if name in ("set", "shift") and self._positional(name, [word.text for word in words[1:]]):
+        if name == "set" and self.set_parameters(words[1:]):
             return
-        if name == "exit" and len(words) < 3 and not (self.doubt or self.left):
+        if name == "shift":
+            self.shift(words[1].text if len(words) > 1 else "1")
+            return
+        if name == "exit" and len(words) < 3 and not self.in_doubt:
             raise _Exit
-        if name == "return" and not (self.doubt or self.left):
+        if name == "return" and not self.in_doubt:
             raise _Return
         self.script.commands.append(
-            SimpleCommand(words, self.span(node), self.doubt or self.left, *self.input)
+            SimpleCommand(words, self.span(node), self.in_doubt, *self.input)
         )
-
-    def _positional(self, name: str, words: list[str | None]) -> bool:
-        """``set -- a b`` and ``shift``; whether it was about the positional parameters."""
-        first = words[0] if words else ""
-        if name == "set":
-            if not words or (first is not None and first[:1] in ("-", "+") and first != "--"):
-                return False
-            self.positional = words[1:] if first == "--" else words
-            self.positional_known = first is not None and not (self.doubt or self.left)
-            return True
-        count = int(first) if first and re.fullmatch(r"[0-9]{1,4}", first) else None
-        if (words and count is None) or self.doubt or self.left:
-            self.positional_known = False
-        else:
-            self.positional = self.positional[1 if count is None else count :]
-        return True
-
-    def _sets_words(self, name: str, words: Sequence[ShellWord]) -> None:
-        """``read`` and its like: the variables that they name are not known afterwards."""
-        for word in words:
-            text = word.text or ""
-            if name == "alias" and "=" in text:
-                alias, _, meaning = text.partition("=")
-                if meaning.split():
-                    self.aliases[alias] = meaning
-            if name == "let":
-                run(text, self.variables)
-                if self.doubt or self.left:
-                    self.variables |= dict.fromkeys(assigned(text))
-            elif re.fullmatch(r"[A-Za-z_]\w*", text):
-                self.variables[text] = None
 
     def _call(self, body: Node, arguments: list[str | None]) -> None:
         if self.depth >= DEPTH:
             raise _Exit
-        held = self.positional, self.positional_known
-        self.positional, self.positional_known = arguments, True
         self.depth += 1
         try:
-            self.statement(body)
+            with self.called(arguments):
+                self.statement(body)
         except _Return:
             pass
         finally:
             self.depth -= 1
-            self.positional, self.positional_known = held

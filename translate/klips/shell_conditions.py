@@ -12,15 +12,25 @@ if TYPE_CHECKING:
 
 _OPERATORS: Final = frozenset({"=", "==", "!=", "=~", "<", ">", "!", "&&", "||", "-a", "-o"})
 
+_ASKING: Final = (b"test", b"[", b"grep", b"egrep", b"fgrep", b"expr", b"which", b"cmp", b"pidof")
+"""Programs that are run for their answer."""
+
 
 def is_test(node: Node) -> bool:
     """Whether a command asks something, so that not knowing the answer matters."""
-    if node.type in ("test_command", "negated_command"):
-        return True
-    if node.type == "command" and node.named_children:
-        name = node.named_children[0].text
-        return name in (b"test", b"[", b"grep", b"egrep", b"expr", b"which", b"cmp", b"pidof")
-    return node.type == "list" and is_test(node.named_children[0])
+    match node.type:
+        case "test_command" | "negated_command":
+            return True
+        case "command" if node.named_children:
+            return node.named_children[0].text in _ASKING
+        case "redirected_statement":
+            body = node.child_by_field_name("body")
+            return body is not None and is_test(body)
+        case "pipeline" | "subshell" | "compound_statement" if node.named_children:
+            return is_test(node.named_children[-1])
+        case "list":
+            return any(is_test(child) for child in node.named_children)
+    return False
 
 
 def is_condition_of(clause: Node, child: Node) -> bool:

@@ -7,9 +7,10 @@ from abc import abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from .shell_arithmetic import assigned, run
+from .shell_arithmetic import run
 from .shell_commands import Script, ShellError
-from .shell_words import IFS, Words, separators
+from .shell_scopes import Scopes
+from .shell_words import IFS, separators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 TURNS: Final = 2_000
 """All counted loops together: those that a person wrote for tunnels end before."""
-
-_ARITHMETIC: Final = (
-    "postfix_expression",
-    "unary_expression",
-    "binary_expression",
-    "arithmetic_expansion",
-)
 
 _DOUBTFUL_LOOP: Final = "a loop whose end only a running shell knows"
 _DOUBTFUL_TURN: Final = "only a running shell knows whether this turn of the loop comes so far"
@@ -39,17 +33,16 @@ class LeaveTurn(Exception):  # noqa: N818 - control flow
         self.levels = levels
 
 
-class Loops(Words):
+class Loops(Scopes):
     """``for``, ``while``, ``until``, and what leaves them."""
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         super().__init__(file, variables)
         self.script = Script()
         self.input: tuple[str | None, int] = (None, 0)
-        self.doubt = ""
-        self.left = ""
-        """Doubt whether this turn was left before, by a ``continue`` in a doubtful branch."""
         self._stays_left = False
+        self._outer = 0
+        """How many loops around this one may be left with it."""
         self._loops = 0
         self._turns = 0
 
@@ -73,9 +66,11 @@ class Loops(Words):
         """Carry out ``break`` or ``continue``."""
         if not self._loops:
             return
-        if self.doubt or self.left:
+        if self.in_doubt:
             self.left = self.left or _DOUBTFUL_TURN
-            self._stays_left = self._stays_left or name == "break" or levels != "1"
+            known = levels.isdecimal() and len(levels) < 3
+            self._outer = max(self._outer, int(levels) - 1 if known else self._loops)
+            self._stays_left = self._stays_left or name == "break" or self._outer > 0
             return
         raise LeaveTurn(name, int(levels) if levels.isdecimal() and len(levels) < 3 else 1)
 
@@ -133,7 +128,7 @@ class Loops(Words):
         if body is None or len(parts) != 3:
             return
         first, condition, step = parts
-        if self.doubt or self.left:
+        if self.in_doubt:
             self._doubtful_loop(node, body)
             return
         run(first, self.variables)
@@ -167,13 +162,18 @@ class Loops(Words):
 
     @contextmanager
     def _loop(self) -> Iterator[None]:
-        held = self.left, self._stays_left
+        held = self.left, self._stays_left, self._outer
         self._loops += 1
+        self._outer = 0
         try:
             yield
         finally:
             self._loops -= 1
-            self.left, self._stays_left = held
+            outer = self._outer
+            self.left, self._stays_left, self._outer = held
+            if outer:
+                self.left = self.left or _DOUBTFUL_TURN
+                self._stays_left, self._outer = True, max(self._outer, outer - 1)
 
     def _turn(self, body: Node) -> bool:
         """One turn of a loop; whether it goes on."""
@@ -188,22 +188,6 @@ class Loops(Words):
         if not self._stays_left:
             self.left = before
         return True
-
-    def forget(self, node: Node) -> None:
-        """Variables that are set below a node are not known any more."""
-        waiting = [node]
-        while waiting:
-            child = waiting.pop()
-            text = (child.text or b"").decode("utf-8", "replace")
-            if child.type in ("variable_assignment", "for_statement"):
-                name = child.child_by_field_name("name") or child.child_by_field_name("variable")
-                if name is not None and name.text:
-                    self.variables[name.text.decode("utf-8", "replace")] = None
-            elif child.type in _ARITHMETIC or text.startswith("let "):
-                self.variables |= dict.fromkeys(assigned(text))
-            elif child.type == "command" and text.startswith("read "):
-                self.variables |= dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text[5:]))
-            waiting.extend(child.named_children)
 
     # -- read
 

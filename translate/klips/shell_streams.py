@@ -116,7 +116,7 @@ class Streams(Loops):
         here = next((c for c in node.named_children if c.type == "herestring_redirect"), None)
         text = self.joined(here.named_children[0]) if here is not None else self.input[0]
         names, apart = self.names_of_read(words), self.separators_of(node)
-        if text is None or not names or apart is None or "\\" in text or self.doubt or self.left:
+        if text is None or not names or apart is None or "\\" in text or self.in_doubt:
             return
         first, end, rest = text.partition("\n")
         self.set_words(names, first, apart)

@@ -222,6 +222,8 @@ class Words:
                 self.variables[name] = value
             return [(value, False)]
         if operator in (":+", "+"):
+            if text is None and not unset:
+                return [(None, False)]
             return [("" if unset or not text else given, False)]
         if operator in ("%", "%%", "#", "##") and text is not None and given is not None:
             return [(_trimmed(text, operator, given), False)]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ..diagnostics import Collector, Span
-from .address import parse_klips_address
-from .said import PREFIXES, SA_INT, Said, parse_said
+from .address import FAMILIES, parse_klips_address
+from .said import SA_PROTOCOLS, Said, parse_said
 from .tool_options import (
     Given,
     Grammar,
@@ -54,9 +54,6 @@ DEBUG_FLAGS: Final = (
     "verbose",
     "all",
 )
-
-_FAMILIES: Final = {"inet": 4, "inet6": 6}
-_PROTOCOLS: Final = {name: n for name, n in PREFIXES.items() if n != SA_INT}
 
 
 class SpigrpCommand(NamedTuple):
@@ -126,8 +123,8 @@ def _quadruples(words: Sequence[Word]) -> list[Said]:
     found = []
     for at in range(0, len(words), 4):
         af, dst, spi, proto = words[at : at + 4]
-        family = _FAMILIES[choice(af, _FAMILIES, "address family")]
-        protocol = _PROTOCOLS[choice(proto, _PROTOCOLS, "protocol of an SA")]
+        family = FAMILIES[choice(af, FAMILIES, "address family")]
+        protocol = SA_PROTOCOLS[choice(proto, SA_PROTOCOLS, "protocol of an SA")]
         try:
             _, destination = parse_klips_address(dst.text, family)
         except ValueError as error:

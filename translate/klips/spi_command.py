@@ -8,7 +8,7 @@ from typing import Final
 
 from ..diagnostics import Collector, Diagnostic, Severity, Span
 from ..secret import Secret
-from .address import parse_klips_address
+from .address import FAMILIES, parse_klips_address
 from .algorithm_names import parse_algorithms
 from .association import (
     NO_LIMITS,
@@ -19,7 +19,7 @@ from .association import (
     Lifetimes,
 )
 from .key import parse_key
-from .said import PREFIXES, SA_AH, SA_COMP, SA_ESP, SA_INT, SA_IPIP, Said, parse_said
+from .said import SA_AH, SA_COMP, SA_ESP, SA_IPIP, SA_PROTOCOLS, SPI_FIRST, Said, parse_said
 from .tool_options import (
     Given,
     Grammar,
@@ -68,11 +68,6 @@ GRAMMAR: Final = Grammar(
     secret=("authkey", "enckey", "iv"),
 )
 
-SPI_FIRST: Final = 0x100
-"""The tools refuse lower SPIs (IANA has reserved them)."""
-
-_FAMILIES: Final = {"inet": 4, "inet6": 6}
-_PROTOCOLS: Final = {name: n for name, n in PREFIXES.items() if n != SA_INT}
 _PROTOCOL_OF: Final = {"ah": SA_AH, "esp": SA_ESP, "comp": SA_COMP, "ip4": SA_IPIP, "ip6": SA_IPIP}
 _LIVES: Final = ("allocations", "bytes", "addtime", "usetime", "packets")
 _NATT: Final = {"none": 0, "nonike": 1, "nonesp": 2}
@@ -165,8 +160,8 @@ def _from_parts(given: Given, parts: Sequence[str]) -> Said:
             f"--{missing[0]} is missing", None, "--said SAID, or all of --af --edst --spi --proto"
         )
     options = given.options
-    family = _FAMILIES[choice(options["af"], _FAMILIES, "address family")]
-    protocol = _PROTOCOLS[choice(options["proto"], _PROTOCOLS, "protocol of an SA")]
+    family = FAMILIES[choice(options["af"], FAMILIES, "address family")]
+    protocol = SA_PROTOCOLS[choice(options["proto"], SA_PROTOCOLS, "protocol of an SA")]
     _, destination = _address(options["edst"], family)
     return Said(protocol, number(options["spi"], 0, 0xFFFFFFFF), family, destination)
 

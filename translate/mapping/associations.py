@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from ..klips.association import Address, Association
 from ..klips.host import KlipsHost
-from ..klips.said import PREFIX_OF, SA_AH, SA_COMP, SA_ESP, SA_IPIP, Said
+from ..klips.said import PREFIX_OF, SA_AH, SA_COMP, SA_ESP, SA_IPIP, SPI_FIRST, Said
 from ..net import IPPROTO_COMP, Selector
 from ..secret import Secret
 from ..xfrm.model import Algorithm, Limits, Replay, State, UdpEncapsulation
@@ -29,7 +29,6 @@ from .algorithms import (
 from .model import TRANSPORT_MODE, TUNNEL_MODE, Options, Outcome
 from .outer_header import outer_header
 
-_RESERVED_SPIS: Final = 0x100
 _CPI_BITS: Final = 0xFFFF
 _ENCAPSULATIONS: Final = {"nonesp": "espinudp", "nonike": "espinudp-nonike"}
 
@@ -196,7 +195,7 @@ def _state(context: _Context, association: Association, codes: list[str]) -> Sta
     if said.protocol == SA_COMP and spi > _CPI_BITS:
         spi &= _CPI_BITS
         codes.append("ET249")
-    if spi < _RESERVED_SPIS:
+    if spi < SPI_FIRST:
         codes.append("ET249")
     header = outer_header(mode, said.family, context.host.parameters, inbound=place.inbound)
     codes.extend(header.codes)

@@ -11,7 +11,14 @@ from typing import Final
 from ..diagnostics import Diagnostic, Severity
 from ..klips.eroute import Eroute
 from ..klips.said import Said
-from ..net import Selector, format_address
+from ..net import (
+    IPPROTO_AH,
+    IPPROTO_COMP,
+    IPPROTO_ESP,
+    IPPROTO_ICMPV6,
+    Selector,
+    format_address,
+)
 from .model import Inbound, Options, Outcome
 
 _WARNING, _NOTE, _ERROR = Severity.WARNING, Severity.NOTE, Severity.ERROR
@@ -201,8 +208,8 @@ def summaries(
 
 
 def _shield_codes(outcome: Outcome) -> tuple[str, ...]:
-    discovery = any(s.selector.protocol == 58 for s in outcome.shields)
-    ike = any(s.selector.protocol != 58 for s in outcome.shields)
+    discovery = any(s.selector.protocol == IPPROTO_ICMPV6 for s in outcome.shields)
+    ike = any(s.selector.protocol != IPPROTO_ICMPV6 for s in outcome.shields)
     return ("ET215",) * ike + ("ET216",) * discovery
 
 
@@ -212,7 +219,7 @@ def _summary(code: str, outcome: Outcome, count: int, options: Options) -> Diagn
     else:
         severity, text, hint = _TEXTS[code]
     if code == "ET202":
-        names = {50: "ESP", 51: "AH", 108: "IPCOMP"}
+        names = {IPPROTO_ESP: "ESP", IPPROTO_AH: "AH", IPPROTO_COMP: "IPCOMP"}
         text = text.format(assumed=" and ".join(names[p] for p in options.assume))
     if code == "ET201" and len(options.local) > 1:
         text = "which --local address faced the peer is not known; the kernel takes the address"

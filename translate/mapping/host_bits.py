@@ -9,43 +9,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..klips.host import KlipsHost
+from ..klips.kernel_hold import is_made_by_kernel
 from ..klips.lookup import row_of
 from .model import Treatment, Weight
 from .precedence import Precedence
 
 
 def with_host_bits(host: KlipsHost) -> list[int]:
-    """Eroutes with address bits outside their masks."""
+    """Eroutes with address bits outside their masks, but for those that the kernel made itself."""
     return [
         position
         for position, (((_, near, near_mask), (_, far, far_mask), *_), *_) in enumerate(
             host.eroutes
         )
-        if near & ~near_mask or far & ~far_mask
+        if (near & ~near_mask or far & ~far_mask) and not is_made_by_kernel(host.eroutes[position])
     ]
 
 
 def unreached_passes(
-    host: KlipsHost, treatments: Sequence[Treatment], loose: Sequence[int]
+    host: KlipsHost,
+    treatments: Sequence[Treatment],
+    precedence: Precedence,
+    loose: Sequence[int],
 ) -> set[int]:
     """Passing eroutes with host bits that KLIPS did not find for all of their prefix."""
     refused: set[int] = set()
-    keys: dict[int, set[int]] = {}
     for position in loose:
         eroute = host.eroutes[position]
-        if treatments[position].weight != Weight.PASS:
-            continue
-        key, mask = row_of(eroute.selector)
-        family = eroute.selector.family
-        if family not in keys:
-            keys[family] = {
-                row_of(e.selector)[0] for e in host.eroutes if e.selector.family == family
-            }
-        tested = 0
-        for other in keys[family] - {key}:
-            tested |= 1 << (key ^ other).bit_length() - 1
-        if tested & ~mask:
-            refused.add(position)
+        if treatments[position].weight == Weight.PASS:
+            key, mask = row_of(eroute.selector)
+            tested = precedence.crossed[eroute.selector.family].crossings.path_bits(key)
+            if tested & ~mask:
+                refused.add(position)
     return refused
 
 

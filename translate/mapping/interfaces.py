@@ -16,14 +16,15 @@ from typing import Final
 from ..diagnostics import Diagnostic, Severity
 from ..klips.association import Address
 from ..klips.host import KlipsHost
-from ..klips.interface import Attachment, Route
+from ..klips.interface import Attachment, Route, is_virtual
 from ..klips.said import SA_INT
 from ..net import ALL_ONES, Prefix
+from .collisions import without_collisions
 from .links import Interfaces, Link, LinkRoute
 from .model import BLOCK, Kind, Outcome, Treatment, Weight
 from .translation import Translation
 
-_VIRTUAL: Final = "ipsec"
+_PREFIX: Final = "ipsec"
 _DEVICE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}\Z")
 _NOT_HERE: Final = frozenset(
     {
@@ -62,16 +63,16 @@ def with_interfaces(
                 hint="give ipsec_tncfg or `ipsec look` too, or say --attach ipsec0=eth0",
             )
         )
-    outcomes = tuple(_bound(o, links, host, found) for o in translation.outcomes)
-    exceptions = tuple(_bound(o, links, host, found) for o in translation.exceptions)
+    count = len(translation.outcomes)
+    every = (*translation.outcomes, *translation.exceptions)
+    carried = _apart([_bound(outcome, links, host, found) for outcome in every])
+    outcomes, exceptions = tuple(carried[:count]), tuple(carried[count:])
     by_reqid = {o.reqid: o.if_id for o in outcomes if o.reqid and o.if_id}
     states = tuple(
-        carried
-        if carried.state is None
-        else carried._replace(
-            state=carried.state._replace(if_id=by_reqid.get(carried.state.reqid, 0))
-        )
-        for carried in translation.states
+        item
+        if item.state is None
+        else item._replace(state=item.state._replace(if_id=by_reqid.get(item.state.reqid, 0)))
+        for item in translation.states
     )
     routes = tuple(_routes(host, links))
     around = tuple(_around(host, links, outcomes, routes, found))
@@ -98,20 +99,9 @@ def _links(host: KlipsHost, attached: tuple[tuple[str, str], ...], base: int) ->
             devices[name] = attachment
             physical[name] = attachment.physical
     return tuple(
-        Link(name, physical[name], base + 1 + int(name[len(_VIRTUAL) :]), _mtu(attachment))
+        Link(name, physical[name], base + 1 + int(name[len(_PREFIX) :]), _mtu(attachment))
         for name, attachment in devices.items()
         if _DEVICE.match(physical[name])
-    )
-
-
-def is_virtual(device: str) -> bool:
-    """Whether this is the name of a device of KLIPS: ``ipsecN``."""
-    number = device[len(_VIRTUAL) :]
-    return (
-        device.startswith(_VIRTUAL)
-        and number.isascii()
-        and number.isdecimal()
-        and (len(number) < 4)
     )
 
 
@@ -171,7 +161,16 @@ def _blocked(outcome: Outcome, if_id: int) -> Outcome:
     old = outcome.treatment
     codes = (*old.codes, "ET266")
     refused = Treatment(Kind.REFUSED.value, old.rule, BLOCK, (), False, False, Weight.BLOCK, codes)
-    return outcome._replace(treatment=refused, if_id=if_id, shields=(), reqid=0)
+    return outcome._replace(treatment=refused, if_id=if_id, shields=(), shadowed=(), reqid=0)
+
+
+def _apart(outcomes: list[Outcome]) -> list[Outcome]:
+    """One place for each selector and direction of a link: the strongest policy gets it."""
+    for if_id in dict.fromkeys(outcome.if_id for outcome in outcomes):
+        bound = [place for place, outcome in enumerate(outcomes) if outcome.if_id == if_id]
+        order = sorted(bound, key=lambda place: outcomes[place].priority)
+        outcomes = without_collisions(outcomes, order, ())
+    return outcomes
 
 
 def _link_of(outcome: Outcome, links: tuple[Link, ...], host: KlipsHost) -> Link | None:

@@ -10,8 +10,8 @@ from typing import Final
 
 from ..klips.eroute import SOURCE_BYTE_8, Eroute, Form
 from ..klips.host import KlipsHost
-from ..klips.kernel_hold import host_pair, is_kernel_hold
-from ..klips.said import SA_INT, SA_IPIP, SPI_HOLD, SPI_PASS
+from ..klips.kernel_hold import host_pair, is_made_by_kernel
+from ..klips.said import SA_INT, SA_IPIP, SPI_PASS
 from ..net import ALL_ONES, IPPROTO_TCP, IPPROTO_UDP, LENGTH_OF_MASK, Prefix, Selector
 from .exemptions import discovery_shields, ike_shields, intersection
 from .masks import HOLES, around, prefix_count, without_holes
@@ -155,8 +155,7 @@ class Mapper:
 
     def _with_holes(self, eroute: Eroute, treatment: Treatment) -> Draft:
         selector = eroute.selector
-        holding = eroute.said.protocol == SA_INT and eroute.said.spi == SPI_HOLD
-        if holding and is_kernel_hold(selector):
+        if is_made_by_kernel(eroute):
             return with_code(treatment, "ET221", Kind.NOTED), (host_pair(selector),), ""
         count = prefix_count(selector.source) * prefix_count(selector.destination)
         if count > self.options.mask_limit:

@@ -145,12 +145,11 @@ class _Members:
         rows = self._rows()
         loose = self._host_bits(rows)
         table = RadixTable(self.family)
-        for position, row in enumerate(rows):
-            table.add(row, position)
+        for place, row in enumerate(rows):
+            table.add(Row(loose.get(place, row.key), row.mask) if loose else row, place)
         order = _reversed_keeping_chains(table.printed(), rows)
         rank = {mask: at for at, mask in enumerate(table.masks())}
-        paths = _LazyPaths(self.family, rows, loose) if loose else table.path_bits
-        return Crossings(rows, paths, rank, order, loose)
+        return Crossings(rows, table.path_bits, rank, order, loose)
 
     def _host_bits(self, rows: Sequence[Row]) -> dict[int, int]:
         """The keys in the tree of those rows that have bits outside of their masks."""

@@ -212,7 +212,7 @@ def _precedence(
     precedence = decide(host.eroutes, treatments, options, crossed=crossed, exceptions=exceptions)
     if host_bits:
         loose = with_host_bits(host)
-        precedence.refused.update(unreached_passes(host, treatments, loose))
+        precedence.refused.update(unreached_passes(host, treatments, precedence, loose))
         precedence.refused.update(doubtful_passes(host, treatments, precedence, loose))
     return precedence
 
