@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .diagnostics import visible
-from .mapping.mast import MastRule
+from .mapping.mast import REJECT_MARK, SAREF_BIT, MastRule
 from .net import Selector, format_prefix
 from .xfrm.model import FirewallRule
 
@@ -74,12 +74,13 @@ def mast_rules(rule: MastRule) -> list[str]:
     """The lines of one MAST rule for iptables-restore(8)."""
     place = rule_comment(rule.outcome.eroute.span)
     lines = []
+    unmarked = f"-m mark --mark 0/0x{SAREF_BIT | REJECT_MARK:08x}"
     for selector in rule.outcome.selectors:
         targets = {
-            "mark": f"-m mark --mark 0/0x80000001 -j MARK --set-mark 0x{rule.mark:08x}",
-            "pass": "-m mark --mark 0/0x80000001 -j RETURN",
-            "drop": "-m mark --mark 0/0x80000001 -j DROP",
-            "reject": "-m mark --mark 0/0x80000001 -j MARK --set-mark 0x1/0x1",
+            "mark": f"{unmarked} -j MARK --set-mark 0x{rule.mark:08x}",
+            "pass": f"{unmarked} -j RETURN",
+            "drop": f"{unmarked} -j DROP",
+            "reject": f"{unmarked} -j MARK --set-mark {REJECT_MARK:#x}/{REJECT_MARK:#x}",
         }
         match = iptables_match(selector)
         line = f"-A EROUTES {match} -m comment --comment {place} {targets[rule.verdict]}"

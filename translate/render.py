@@ -29,7 +29,7 @@ from .json_forms import (
     to_json,
 )
 from .klips.eroute import format_eroute
-from .mapping.mast import MastVerdict, mast_ruleset
+from .mapping.mast import REJECT_MARK, MastVerdict, mast_ruleset
 from .script_lines import (
     comment,
     eroute_comment,
@@ -156,6 +156,7 @@ class Page:
             "mast": ruleset,
             "programs": [names[family] for family in sorted(families)],
             "rejecting": rejecting,
+            "reject_mark": f"{REJECT_MARK:#x}",
         }
 
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eroute_translate.klips import stack
-from eroute_translate.klips.stack import (
-    DebugFlags,
-    RegisteredSocket,
-    SupportedAlgorithm,
-    Version,
-    Xform,
-    parse_version,
-)
+from eroute_translate.klips.stack import Version, parse_version
 
 
 @pytest.mark.parametrize(
@@ -89,17 +82,13 @@ def test_every_version_of_a_project_is_since_its_first() -> None:
     assert version.since(freeswan=(1,)) is False
 
 
-@pytest.mark.parametrize("name", stack.DEBUG_NAMES)
-def test_debug_flags(name: str) -> None:
-    line = f"debug_{name}=00000010."
-    assert stack.looks_like_debug(line)
-    assert stack.read_debug(line) == DebugFlags(name, 0x10)
+def test_debug_flags() -> None:
+    assert stack.looks_like_debug("debug_tunnel=00000010.")
 
 
 @pytest.mark.parametrize("line", ["debug_tunnel=00000010", "debug_tunnel:16", "debug_=00000000."])
 def test_what_is_no_debug_flag(line: str) -> None:
     assert not stack.looks_like_debug(line)
-    assert stack.read_debug(line) is None
 
 
 @pytest.mark.parametrize(
@@ -120,84 +109,64 @@ def test_sockets_of_pf_key(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "row"),
+    "line",
     [
-        ("satype exttype alg_id ivlen minbits maxbits name", None),
-        ("satype exttype alg_id ivlen minbits maxbits", None),
-        (
-            "     3      15     12   128     128     256                  aes",
-            SupportedAlgorithm(3, 15, 12, 128, 128, 256, "aes"),
-        ),
-        (
-            "     9      15      1     0      32      32",
-            SupportedAlgorithm(9, 15, 1, 0, 32, 32),
-        ),
+        "satype exttype alg_id ivlen minbits maxbits name",
+        "satype exttype alg_id ivlen minbits maxbits",
+        "     3      15     12   128     128     256                  aes",
+        "     9      15      1     0      32      32",
     ],
 )
-def test_supported_algorithms(line: str, row: SupportedAlgorithm | None) -> None:
+def test_supported_algorithms(line: str) -> None:
     assert stack.looks_like_supported(line)
-    assert stack.read_supported(line) == row
     assert not stack.looks_like_pf_key(line)
     assert not stack.looks_like_registered(line)
 
 
 @pytest.mark.parametrize(
-    ("line", "row"),
+    "line",
     [
-        ("satype   socket   pid       sk", None),
-        ("     3 ffff8800b5a1c000  1234 ffff8800b6000000", RegisteredSocket(3, 1234)),
-        ("    10 c7a3e000  1234 c7a3f000", RegisteredSocket(10, 1234)),
+        "satype   socket   pid       sk",
+        "     3 ffff8800b5a1c000  1234 ffff8800b6000000",
+        "    10 c7a3e000  1234 c7a3f000",
     ],
 )
-def test_registered_sockets(line: str, row: RegisteredSocket | None) -> None:
+def test_registered_sockets(line: str) -> None:
     assert stack.looks_like_registered(line)
-    assert stack.read_registered(line) == row
     assert not stack.looks_like_supported(line)
 
 
-@pytest.mark.parametrize(
-    ("line", "version", "count"),
-    [
-        ("00000003", "", 3),
-        ("0000001f", "", 31),
-        ("00000010", "Libreswan version: 3.32", 16),
-        ("12345678", "Openswan version: 2.6.42", 0x12345678),
-        ("12345678", "Openswan version: 2.6.43", 12345678),
-        ("3", "", 3),
-        ("-1", "Openswan version: 2.6.43", -1),
-    ],
-)
-def test_counters_of_traps(line: str, version: str, count: int) -> None:
+@pytest.mark.parametrize("line", ["00000003", "0000001f", "12345678", "3", "-1"])
+def test_counters_of_traps(line: str) -> None:
+    """Eight hex digits, but decimal in Openswan 2.6.43 to 3.0."""
     assert stack.looks_like_trap_count(line)
-    assert stack.read_trap_count(line, parse_version(version)) == count
 
 
-def test_what_is_no_counter() -> None:
-    assert not stack.looks_like_trap_count("0000001g")
-    assert stack.read_trap_count("3 traps") is None
+@pytest.mark.parametrize("line", ["0000001g", "3 traps", ""])
+def test_what_is_no_counter(line: str) -> None:
+    assert not stack.looks_like_trap_count(line)
 
 
 def test_small_files() -> None:
-    assert [stack.read_natt(text) for text in ("0", "1", "2\n", "3", "")] == [0, 1, 2, None, None]
-    assert stack.looks_like_natt("2")
-    assert not stack.looks_like_natt("22")
+    assert [stack.looks_like_natt(text) for text in ("0", "2\n", "3", "22", "")] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
     assert stack.looks_like_ocf("1")
     assert not stack.looks_like_ocf("2")
 
 
 @pytest.mark.parametrize(
-    ("line", "enabled"),
+    "line",
     [
-        ("refinfo patch applied", None),
-        ("bindref patch applied", None),
-        ("saref enabled", True),
-        ("saref disabled", False),
-        ("saref enabled (3.32)", True),
+        "refinfo patch applied",
+        "bindref patch applied",
+        "saref enabled",
+        "saref disabled",
+        "saref enabled (3.32)",
     ],
 )
-def test_sarefs(line: str, enabled: bool | None) -> None:
+def test_sarefs(line: str) -> None:
     assert stack.looks_like_saref(line)
-    assert stack.read_saref(line) is enabled
 
 
 def test_transforms() -> None:
@@ -207,7 +176,5 @@ def test_transforms() -> None:
         " CTXSIZE=488 "
     )
     assert stack.looks_like_xform(line)
-    assert stack.read_xform(line) == Xform(15, 12, "aes", 16, 128, 128, 256)
-    assert stack.read_xform(f"{line}AUTHLEN=12 ") == Xform(15, 12, "aes", 16, 128, 128, 256)
+    assert stack.looks_like_xform(f"{line}AUTHLEN=12 ")
     assert not stack.looks_like_xform("VERSION=1 TYPE=15")
-    assert stack.read_xform("VERSION=1") is None
