@@ -154,13 +154,38 @@ def test_nothing_is_installed_once_it_is_removed(host: Host) -> None:
     assert host.run("restore")[0] == 3
 
 
-def test_a_damaged_file_is_told_and_nothing_is_installed(host: Host) -> None:
-    persist(host)
-    saved = host.folder / "state" / f"netns-{host.name}" / "saved"
+def test_what_was_ours_is_blocked_when_what_was_saved_is_damaged(host: Host) -> None:
+    """Nothing of what was protected on the last boot may leave in clear on this one."""
+    lines = persist(host)
+    passing = sum("tmpl" not in line and "block" not in line for line in lines)
+    assert 0 < passing < len(lines)
+    state = host.folder / "state" / f"netns-{host.name}"
+    saved = state / "saved"
     saved.write_bytes(saved.read_bytes()[:-3])
     reboot(host)
     code, text = host.run("restore")
     assert (code, "checksum" in text) == (1, True)
+    blocked = host.policies()
+    assert len(blocked) == len(lines) - passing
+    assert all("action block" in line for line in blocked)
+    assert f"blocked now ({len(blocked)} policies)" in text
+    # Once more by hand: what is there stays, and stays ours.
+    code, text = host.run("restore")
+    assert (code, "nothing more is blocked" in text) == (1, True)
+    assert host.policies() == blocked
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    assert host.policies() == lines
+
+
+def test_nothing_can_be_blocked_when_both_records_are_damaged(host: Host) -> None:
+    persist(host)
+    for name in ("saved", "owned"):
+        path = host.folder / "state" / f"netns-{host.name}" / name
+        path.write_bytes(path.read_bytes()[:-3])
+    reboot(host)
+    code, text = host.run("restore")
+    assert (code, "nothing more is blocked" in text) == (1, True)
+    assert host.policies() == []
 
 
 def test_disable_xfrm_stops_apply(host: Host) -> None:

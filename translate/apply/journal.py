@@ -243,6 +243,16 @@ class Journal:
         except ValueError as error:
             raise damaged(self._owned, str(error)) from None
 
+    def owned_before(self) -> list[Policy]:
+        """The policies that were ours on an earlier boot, as far as a record of them is left."""
+        try:
+            loaded = load(self._owned)
+            if loaded is None or loaded[0].get("boot") == self.boot:
+                return []
+            return list(_decoded(loaded[1]))
+        except (JournalError, ValueError):
+            return []
+
     def read_owned_states(self) -> dict[StateKey, State]:
         """The states that are ours; none after a reboot."""
         loaded = self._load_owned()

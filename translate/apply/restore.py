@@ -73,6 +73,16 @@ def restore(
     return Restored(result)
 
 
+def restore_damaged(kernel: Kernel, journal: Journal, failure: str) -> Restored:
+    """Block what was ours on the last boot, since what was saved cannot be read (``failure``).
+
+    It is not all where a script had installed some of it; but a gateway that knows nothing else of
+    its policies must not send in clear what it does know.  The lock must be held.  Raises
+    :class:`KernelError` when not even blocking was possible.
+    """
+    return _block(kernel, journal, Saved(journal.owned_before(), (), ""), failure)
+
+
 def _block(kernel: Kernel, journal: Journal, saved: Saved, failure: str) -> Restored:
     """Block what the saved policies protected or blocked, but for the places of others."""
     there = {policy.key for policy in kernel.each()}

@@ -26,6 +26,7 @@ from ..xfrm.model import Algorithm, Limits, Policy, Replay, State, UdpEncapsulat
 from ..xfrm.wire import HEADER
 
 VERSION: Final = 3
+# Raise it only with a reader for the version before: the next boot restores what that one saved.
 _MAGIC: Final = b"eroute-translate"
 _HEAD: Final = b"%s %d %s\n"
 _NO_SUM: Final = b"0" * 64

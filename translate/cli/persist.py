@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from ..apply.firewall import Firewall
-from ..apply.restore import restore
+from ..apply.journal import Journal
+from ..apply.restore import Restored, restore, restore_damaged
+from ..apply.stored import JournalError
 from ..apply.unit import install_unit, remove_unit, unit_name
 from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
@@ -48,17 +50,19 @@ def restore_verb(arguments: argparse.Namespace) -> int:
         print("the next boot installs nothing" if there else "there was no unit to remove")
         return EXIT_DONE
     with journal.locked(wait=True):
-        saved = journal.read_saved()
-        if saved is None:
-            print("nothing was saved: `apply --persist` does it", file=sys.stderr)
-            return EXIT_NOTHING
-        firewall = Firewall(arguments.netns)
-        with Progress("sending changes") as progress:
-            restored = restore(kernel_of(arguments), journal, saved, firewall, progress)
+        restored = _restored(arguments, journal)
+    if restored is None:
+        print("nothing was saved: `apply --persist` does it", file=sys.stderr)
+        return EXIT_NOTHING
     if restored.failure:
+        done = (
+            f"what they protected or blocked is blocked now ({restored.blocked} policies)"
+            if restored.blocked
+            else "nothing more is blocked in their place"
+        )
         print(
-            f"eroute-translate restore: {restored.failure}; what the saved policies protected or"
-            f" blocked is blocked now ({restored.blocked} policies)",
+            f"eroute-translate restore: the saved policies are not in place: {restored.failure};"
+            f" {done}",
             file=sys.stderr,
         )
         for text in restored.left:
@@ -67,3 +71,16 @@ def restore_verb(arguments: argparse.Namespace) -> int:
     changes = restored.result.changes if restored.result else 0
     print(f"{changes} changes are in place")
     return EXIT_DONE
+
+
+def _restored(arguments: argparse.Namespace, journal: Journal) -> Restored | None:
+    """Restore what was saved, or block in its stead; ``None`` when nothing was saved."""
+    try:
+        saved = journal.read_saved()
+    except JournalError as error:
+        return restore_damaged(kernel_of(arguments), journal, str(error))
+    if saved is None:
+        return None
+    with Progress("sending changes") as progress:
+        firewall = Firewall(arguments.netns)
+        return restore(kernel_of(arguments), journal, saved, firewall, progress)
