@@ -241,6 +241,17 @@ def test_changed_firewall_rules_alone_are_a_change(host: Host) -> None:
     assert host.run("plan", table=TABLE)[0] == 0
 
 
+def test_firewall_rules_alone_are_told_as_such(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    for verb, told in (("rollback", "were taken back"), ("confirm", "are kept")):
+        subprocess.run(["ip", "netns", "exec", host.name, "nft", "flush", "ruleset"], check=True)
+        code, text = host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
+        assert (code, "changes of the nftables table are in place" in text) == (0, True)
+        assert "(changes of the nftables table)" in host.run("status")[1]
+        words = ("--yes",) if verb == "rollback" else ()
+        assert host.run(verb, *words) == (0, f"changes of the nftables table {told}\n")
+
+
 def test_each_target_has_a_unit_of_its_own(host: Host) -> None:
     persist(host)
     other = Host(f"{host.name}-b", host.folder)

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from eroute_translate.apply.firewall import Firewall
-from eroute_translate.apply.journal import Journal
+from eroute_translate.apply.journal import Journal, Phase, Record
+from eroute_translate.apply.plan import Change, Verb
+from eroute_translate.apply.states import StateChange
 from eroute_translate.cli import EXIT_LEFT, applying, target
 from eroute_translate.net import Selector, parse_prefix
-from eroute_translate.xfrm.model import Policy
+from eroute_translate.xfrm.model import Policy, State
 from tests.fake_kernel import FakeKernel
 from tests.unit.test_transaction import apply, plan_of
 
@@ -36,6 +38,22 @@ def test_a_no_is_told(
     shown = capsys.readouterr()
     assert shown.out == "apply these 3 changes? [y/N] "
     assert ("nothing was done" in shown.err) != expected
+
+
+def test_states_are_counted_as_apply_counts_them(tmp_path: Path) -> None:
+    policy = Policy("out", Selector(parse_prefix("10.0.0.0/8"), parse_prefix("10.1.0.0/16")), 7)
+    state = State(50, 4, 1, 2, 0x1001, "tunnel")
+    record = Record(
+        "1-1",
+        Phase.ROLLING_BACK,
+        (Change(Verb.ADD, policy.key, None, policy),),
+        (),
+        "this boot",
+        0.0,
+        states=(StateChange(Verb.ADD, state.key, None, state),),
+    )
+    arguments = argparse.Namespace(netns=None, state_folder=str(tmp_path))
+    assert "(2 changes)" in target.pending_text(record, arguments)
 
 
 def test_without_a_terminal_yes_is_named(

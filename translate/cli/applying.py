@@ -48,12 +48,13 @@ from . import (
 )
 from .mapping_options import mapping_options
 from .persist import write_unit
-from .plan_text import WholePlan, counted, others_that_pass, print_plan, uncovered_lines
+from .plan_text import WholePlan, others_that_pass, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
 from .target import (
     asked,
+    counted,
     journal_of,
     kernel_again,
     kernel_of,
@@ -223,7 +224,7 @@ def apply_verb(arguments: argparse.Namespace) -> int:
         if not arguments.yes:
             print_plan(plan, machine=machine)
             clear = ", after which what was kept leaves in clear" if plan.uncovered else ""
-            if not asked("apply", f"apply these {counted(plan)}{clear}?"):
+            if not asked("apply", f"apply these {counted(plan.changes)}{clear}?"):
                 return EXIT_USAGE
         elif plan.uncovered and not _clear_allowed(arguments, plan):
             return EXIT_REFUSED
@@ -306,7 +307,7 @@ def _carry_out(
     if not all(dog.in_place() for dog in dogs) and result.deadline:
         return _unwatched(arguments, journal, firewall)
     with told_or_not():
-        _tell_result(arguments, result, plan)
+        _tell_result(arguments, result)
         passing = others_that_pass(plan)
         if passing and not arguments.quiet:
             print(
@@ -369,8 +370,8 @@ def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewa
     return EXIT_ROLLED_BACK
 
 
-def _tell_result(arguments: argparse.Namespace, result: Result, plan: WholePlan) -> None:
-    print(f"{counted(plan)} are in place")
+def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
+    print(f"{counted(result.changes)} are in place")
     if result.deadline:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + result.deadline - clock()))
         print(

@@ -22,6 +22,8 @@ from .progress import Progress
 from .target import (
     FAILURES,
     asked,
+    changes_of,
+    counted,
     failed,
     journal_of,
     kernel_of,
@@ -62,18 +64,18 @@ def _confirm(arguments: argparse.Namespace) -> int:
             print(pending_text(record, arguments), file=sys.stderr)
             return EXIT_STALE
         commit(journal, record)
-    print(f"{len(record.changes)} changes are kept")
+    print(f"{counted(changes_of(record))} are kept")
     return EXIT_DONE
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
     journal = journal_of(arguments)
     with journal.locked(wait=True):
-        record = journal.read()
+        record = pending_of(journal)
         if record is None:
             print("nothing to take back")
             return EXIT_NOTHING
-        question = f"take back {len(record.changes)} changes?"
+        question = f"take back {counted(changes_of(record))}?"
         if not arguments.yes and not asked("rollback", question):
             return EXIT_USAGE
         try:
@@ -85,7 +87,8 @@ def _rollback(arguments: argparse.Namespace) -> int:
             for text in error.left:
                 print(f"  left: {text}", file=sys.stderr)
             return EXIT_LEFT
-    print(f"{count} changes were taken back")
+    told = f"{count} changes" if changes_of(record) else counted(0)
+    print(f"{told} were taken back")
     return EXIT_DONE
 
 
