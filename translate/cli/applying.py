@@ -19,6 +19,7 @@ from ..apply.kernel import ApplyError
 from ..apply.plan import make_plan, plan_of_dump
 from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
 from ..apply.states import StatePlan, plan_states
+from ..apply.stored import JournalError
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import Result, apply, roll_back
 from ..apply.uncovered import uncovered
@@ -135,8 +136,9 @@ def plan_verb(arguments: argparse.Namespace) -> int:
         if plan is None:
             return EXIT_FAILED
     else:
-        record = journal_of(arguments).read()
-        if record is not None and not of_earlier_boot(record, journal_of(arguments)):
+        journal = journal_of(arguments)
+        record = journal.read()
+        if record is not None and not of_earlier_boot(record, journal):
             print(pending_text(record, arguments), file=sys.stderr)
         with busy("comparing"):
             plan = plan_of_target(arguments, translation)
@@ -314,11 +316,22 @@ def _carry_out(
                 f"{passing} policies of others let pass in clear, and win over ours where both"
                 " match: `plan` names them"
             )
-        if journal.has_saved and not arguments.persist:
-            print("the next boot installs what was saved before, not these: --persist saves them")
+        if not arguments.persist and (told := _of_next_boot(journal, saved)):
+            print(told)
     if arguments.persist:
         return _unit_written(arguments, confirmed=not result.deadline)
     return EXIT_DONE
+
+
+def _of_next_boot(journal: Journal, saved: Saved) -> str:
+    """What to say when the next boot will not install what is in place; else empty."""
+    try:
+        before = journal.read_saved()
+    except JournalError as error:
+        return f"the next boot cannot install what was saved before: {error}, or say --persist"
+    if before is None or before.same(saved):
+        return ""
+    return "the next boot installs what was saved before, not these: --persist saves them"
 
 
 def _unit_written(arguments: argparse.Namespace, *, confirmed: bool) -> int:
