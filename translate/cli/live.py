@@ -138,6 +138,8 @@ def _tell_next_boot(arguments: argparse.Namespace, journal: Journal, kernel: Cha
     """What the next boot installs, and whether there is a unit to do it."""
     saved = journal.read_saved()
     unit = unit_of(arguments)
+    if unit is None:
+        return
     if saved is not None:
         then = plan_of_dump(Sieve(saved.policies), kernel.datagrams(), journal.owned_messages())
         print(

@@ -10,6 +10,7 @@ from ..apply.firewall import Firewall
 from ..apply.journal import Journal
 from ..apply.restore import Restored, restore, restore_damaged
 from ..apply.stored import JournalError
+from ..apply.target import survives_boot
 from ..apply.unit import install_unit, remove_unit, unit_name
 from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
@@ -18,8 +19,10 @@ from .target import journal_of, kernel_of, same_target
 from .terminal import told_or_not
 
 
-def unit_of(arguments: argparse.Namespace) -> Path:
-    """Where the unit of the target is."""
+def unit_of(arguments: argparse.Namespace) -> Path | None:
+    """Where the unit of the target is; that of the host is none of a namespace without a name."""
+    if not survives_boot(arguments.netns):
+        return None
     return Path(arguments.unit_folder) / unit_name(arguments.netns)
 
 
@@ -44,7 +47,8 @@ def restore_verb(arguments: argparse.Namespace) -> int:
     """Install what was saved, or with ``--remove`` no more; return the exit code."""
     journal = journal_of(arguments)
     if arguments.remove:
-        there = remove_unit(unit_name(arguments.netns), Path(arguments.unit_folder))
+        unit = unit_of(arguments)
+        there = unit is not None and remove_unit(unit.name, unit.parent)
         with journal.locked(wait=True):
             journal.forget_saved()
         print("the next boot installs nothing" + ("" if there else "; there was no unit to remove"))
