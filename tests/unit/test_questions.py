@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from eroute_translate.apply.plan import Change, Verb
 from eroute_translate.apply.states import StateChange
 from eroute_translate.cli import EXIT_LEFT, applying, target
 from eroute_translate.net import Selector, parse_prefix
+from eroute_translate.xfrm.errors import KernelError
 from eroute_translate.xfrm.model import Policy, State
 from tests.fake_kernel import FakeKernel
 from tests.unit.test_transaction import apply, plan_of
@@ -80,3 +82,23 @@ def test_a_lost_watchdog_and_a_policy_that_somebody_changed(
     shown = capsys.readouterr().err
     assert "was killed" in shown
     assert "left: 10.0.0.0/8 -> 10.1.0.0/16 out" in shown
+
+
+def test_a_lost_watchdog_and_a_kernel_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody takes the changes back any more, and that is not to pass for a mere failure."""
+    journal = Journal(tmp_path / "host", "this boot")
+    kernel = FakeKernel()
+    wanted = Policy("out", Selector(parse_prefix("10.0.0.0/8"), parse_prefix("10.1.0.0/16")), 7)
+    apply(kernel, journal, plan_of(kernel, [wanted], []), {}, confirm_within=60)
+
+    def lost(*_: object) -> FakeKernel:
+        raise KernelError(errno.ESTALE, "enter the network namespace a again")
+
+    monkeypatch.setattr(applying, "kernel_again", lost)
+    arguments = argparse.Namespace(netns="a", state_folder=str(tmp_path))
+    assert applying._unwatched(arguments, journal, Firewall(None)) == EXIT_LEFT
+    shown = capsys.readouterr().err
+    assert "was killed, and the changes are in place yet" in shown
+    assert f"`eroute-translate rollback --netns a --state-folder {tmp_path}`" in shown

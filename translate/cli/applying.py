@@ -54,6 +54,7 @@ from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
 from .target import (
+    FAILURES,
     asked,
     counted,
     journal_of,
@@ -374,15 +375,22 @@ def _tell_cause(error: BaseException, plan: WholePlan) -> None:
 
 def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewall) -> int:
     """Nobody is left to take the changes back in time: that must not depend on the operator."""
-    record = journal.read()
     told = "eroute-translate apply: the process that would roll back was killed"
     try:
+        record = journal.read()
         if record is not None:
             roll_back(kernel_again(arguments, journal), journal, record, firewall)
     except ApplyError as error:
         print(f"{told}; {error}", file=sys.stderr)
         for text in error.left:
             print(f"  left: {text}", file=sys.stderr)
+        return EXIT_LEFT
+    except FAILURES as error:
+        print(
+            f"{told}, and the changes are in place yet: {error};"
+            f" `eroute-translate rollback{same_target(arguments)}` takes them back",
+            file=sys.stderr,
+        )
         return EXIT_LEFT
     print(f"{told}; everything is as it was", file=sys.stderr)
     return EXIT_ROLLED_BACK
