@@ -13,7 +13,10 @@ from eroute_translate.apply.firewall import Firewall
 from eroute_translate.apply.journal import Journal, Phase, Record
 from eroute_translate.apply.plan import Change, Verb
 from eroute_translate.apply.states import StateChange
+from eroute_translate.apply.target import STATE_FOLDER
+from eroute_translate.apply.unit import UNIT_FOLDER
 from eroute_translate.cli import EXIT_LEFT, applying, target
+from eroute_translate.cli.parser import build_parser
 from eroute_translate.net import Selector, parse_prefix
 from eroute_translate.xfrm.errors import KernelError
 from eroute_translate.xfrm.model import Policy, State
@@ -102,3 +105,9 @@ def test_a_lost_watchdog_and_a_kernel_that_does_not_answer(
     shown = capsys.readouterr().err
     assert "was killed, and the changes are in place yet" in shown
     assert f"`eroute-translate rollback --netns a --state-folder {tmp_path}`" in shown
+
+
+def test_the_folders_that_are_not_named_are_those_of_the_options() -> None:
+    """Advice leaves ``--state-folder`` out where it is the default."""
+    arguments = build_parser().parse_args(["status"])
+    assert (arguments.state_folder, arguments.unit_folder) == (str(STATE_FOLDER), str(UNIT_FOLDER))
