@@ -217,12 +217,13 @@ def render_firewall(translation: Translation) -> str:
     return template.render(firewall=translation.firewall)
 
 
-def render_unit(command: Sequence[str], folder: str, netns: str | None) -> str:
-    """The systemd unit that restores what was saved in ``folder``, by running ``command``."""
+def render_unit(command: Sequence[str], folder: str, target: str) -> str:
+    """The systemd unit that restores what was saved in ``folder``, by running ``command``.
+
+    ``target`` are the options with which other verbs mean the same one.
+    """
     template = _environment().get_template("eroute-translate.service.j2")
-    return template.render(
-        version=__version__, command=list(command), folder=folder, netns=netns or ""
-    )
+    return template.render(version=__version__, command=list(command), folder=folder, target=target)
 
 
 def render_user_template(page: Page, path: Path) -> Iterator[str]:

@@ -431,6 +431,8 @@ def test_an_apply_of_an_earlier_boot_waits_for_nobody(host: Host) -> None:
     subprocess.run(["ip", "netns", "add", host.name], check=True)
     code, text = host.run("status")
     assert (code, "before the last boot" in text) == (0, True)
+    code, text = host.run("rollback")
+    assert (code, "before the last boot" in text, "nothing to take back" in text) == (3, True, True)
     assert host.run("apply", "--yes", table=TABLE)[0] == 0
 
 

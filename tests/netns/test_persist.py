@@ -47,6 +47,8 @@ def test_a_reboot_restores_what_was_saved(host: Host) -> None:
     command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     words = [word.strip('"') for word in command.removeprefix("ExecStart=").split()]
     assert words[-2:] == ["--netns", host.name]
+    where = f"--netns {host.name} --state-folder {host.folder / 'state'}"
+    assert f"`eroute-translate restore --remove {where}` takes it away" in unit
     reboot(host)
     assert host.policies() == []
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -109,20 +111,13 @@ def test_the_name_of_a_unit_is_one() -> None:
     )
 
 
-def test_changes_are_told_although_the_unit_cannot_be_written(host: Host) -> None:
-    (host.folder / "file").write_text("no folder", encoding="ascii")
-    words = ("apply", "--yes", "--persist", "--unit-folder", str(host.folder / "file"))
-    code, text = host.run(*words, table=TABLE)
-    assert code == 1
-    assert "changes are in place" in text
-    assert "cannot write" in text
-
-
 def test_only_what_is_confirmed_is_saved(host: Host) -> None:
     words = ("apply", "--yes", "--persist", "--unit-folder", str(unit_folder(host)))
     code, text = host.run(*words, "--confirm-within", "60s", table=TABLE)
     assert (code, "once you have confirmed, the next boot" in text) == (0, True)
     assert host.run("rollback", "--yes")[0] == 0
+    code, text = host.run("status", "--unit-folder", str(unit_folder(host)))
+    assert (code, "installs nothing, though there is a unit" in text) == (0, True)
     reboot(host)
     assert host.run("restore")[0] == 3
     assert host.policies() == []
@@ -150,6 +145,8 @@ def test_nothing_is_installed_once_it_is_removed(host: Host) -> None:
     assert host.run("restore", "--remove", "--unit-folder", str(unit_folder(host)))[0] == 0
     assert host.policies() == first
     assert list(unit_folder(host).rglob("*.service")) == []
+    code, text = host.run("restore", "--remove", "--unit-folder", str(unit_folder(host)))
+    assert (code, text) == (0, "the next boot installs nothing; there was no unit to remove\n")
     reboot(host)
     assert host.run("restore")[0] == 3
 
@@ -164,7 +161,7 @@ def test_what_was_ours_is_blocked_when_what_was_saved_is_damaged(host: Host) -> 
     saved.write_bytes(saved.read_bytes()[:-3])
     reboot(host)
     code, text = host.run("restore")
-    assert (code, "checksum" in text) == (1, True)
+    assert (code, "checksum" in text, "or `apply --persist`" in text) == (1, True, True)
     blocked = host.policies()
     assert len(blocked) == len(lines) - passing
     assert all("action block" in line for line in blocked)
@@ -173,8 +170,14 @@ def test_what_was_ours_is_blocked_when_what_was_saved_is_damaged(host: Host) -> 
     code, text = host.run("restore")
     assert (code, "nothing more is blocked" in text) == (1, True)
     assert host.policies() == blocked
-    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    code, text = host.run("status")
+    assert (code, f"{len(blocked)} policies are ours" in text) == (1, True)
+    code, text = host.run("apply", "--yes", table=TABLE)
+    assert (code, "the next boot cannot install what was saved" in text) == (0, True)
     assert host.policies() == lines
+    assert persist(host) == lines
+    reboot(host)
+    assert host.run("restore")[0] == 0
 
 
 def test_nothing_can_be_blocked_when_both_records_are_damaged(host: Host) -> None:
@@ -241,6 +244,17 @@ def test_changed_firewall_rules_alone_are_a_change(host: Host) -> None:
     assert host.run("plan", table=TABLE)[0] == 0
 
 
+def test_firewall_rules_alone_are_told_as_such(host: Host) -> None:
+    assert host.run("apply", "--yes", table=TABLE)[0] == 0
+    for verb, told in (("rollback", "were taken back"), ("confirm", "are kept")):
+        subprocess.run(["ip", "netns", "exec", host.name, "nft", "flush", "ruleset"], check=True)
+        code, text = host.run("apply", "--yes", "--confirm-within", "60s", table=TABLE)
+        assert (code, "changes of the nftables table are in place" in text) == (0, True)
+        assert "(changes of the nftables table)" in host.run("status")[1]
+        words = ("--yes",) if verb == "rollback" else ()
+        assert host.run(verb, *words) == (0, f"changes of the nftables table {told}\n")
+
+
 def test_each_target_has_a_unit_of_its_own(host: Host) -> None:
     persist(host)
     other = Host(f"{host.name}-b", host.folder)
@@ -264,6 +278,7 @@ def test_a_unit_that_cannot_be_written_is_told_beside_what_was_done(
     code, text = host.run("apply", "--yes", *words, table=TABLE)
     assert code == 1
     assert "no unit installs them at the next boot" in text
+    assert ("changes are in place" in text) == (before == "fresh")
     assert ("eroute-translate confirm" in text) == (before == "fresh")
 
 
@@ -275,6 +290,8 @@ def test_what_is_confirmed_is_saved(host: Host) -> None:
     first = host.policies()
     code, text = host.run("apply", "--yes", table=OTHER)
     assert (code, "installs what was saved before, not these" in text) == (0, True)
+    code, text = host.run("apply", "--yes", table=TABLE)
+    assert (code, "next boot" in text) == (0, False)
     reboot(host)
     assert host.run("restore")[0] == 0
     assert host.policies() == first

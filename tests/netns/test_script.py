@@ -379,3 +379,8 @@ def test_what_an_earlier_table_left_is_told(space: str, tmp_path: Path, way: str
     ip(space, "xfrm", "policy", "flush")
     code, text = told(scripts[1])
     assert (code, "nft delete table inet eroute_translate" in text) == (1, True)
+    # Both at once: neither hides the other.
+    assert told(scripts[0])[0] == 1
+    code, text = told(scripts[1])
+    assert (code, "nft delete table inet eroute_translate" in text) == (1, True)
+    assert ("of an earlier table, which may win" if way == "file" else "and may win") in text

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eroute_translate.apply.journal import Journal, Saved
-from eroute_translate.apply.restore import restore
+from eroute_translate.apply.journal import Journal, Phase, Record, Saved
+from eroute_translate.apply.restore import restore, restore_damaged
 from eroute_translate.apply.stored import JournalError
 from eroute_translate.net import Selector, parse_prefix
 from eroute_translate.xfrm.model import Policy, Template
@@ -103,6 +103,20 @@ def test_a_damaged_record_stays_for_him_who_looks(journal: Journal) -> None:
     assert path.exists()
     path.unlink()
     assert len(journal.read_owned()) == len(SAVED.policies)
+
+
+def test_what_is_blocked_stays_ours_beside_a_record_of_an_earlier_boot(journal: Journal) -> None:
+    """The power went while an apply waited for its confirmation, and took what was saved along."""
+    before = Journal(journal.folder, "an earlier boot")
+    before.prepare()
+    before.write_owned(SAVED.policies)
+    before.settle()
+    before.write(Record("1-1", Phase.UNCONFIRMED, (), (), before.boot, 60.0))
+    kernel = FakeKernel()
+    done = restore_damaged(kernel, journal, "damaged")
+    assert (done.blocked, done.left) == (len(SAVED.policies), ())
+    assert journal.read() is None
+    assert journal.read_owned() == kernel.policies
 
 
 def test_what_is_blocked_is_told_where_the_disk_is_full(

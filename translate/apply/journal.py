@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from ..xfrm.decode import decode_policies
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
+from .firewall import same_rules
 from .plan import Change, Verb
 from .states import StateChange
 from .stored import JournalError, damaged, load, state_in, state_out, store, sync_folder
@@ -76,6 +77,15 @@ class Saved(NamedTuple):
     policies: Sequence[Policy]
     states: Sequence[State]
     firewall: str
+
+    def same(self, other: Saved) -> bool:
+        """Whether both install the same, in whatever order and from whatever file."""
+        return (
+            set(self.policies) == set(other.policies)
+            and {state.key: state for state in self.states}
+            == {state.key: state for state in other.states}
+            and same_rules(self.firewall, other.firewall)
+        )
 
 
 class Journal:
@@ -294,11 +304,6 @@ class Journal:
             )
         except (KeyError, ValueError) as error:
             raise damaged(self._saved, repr(error)) from None
-
-    @property
-    def has_saved(self) -> bool:
-        """Whether the next boot installs something."""
-        return self._saved.exists()
 
     def forget_saved(self) -> None:
         """Install nothing at the next boot."""

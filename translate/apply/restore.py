@@ -7,6 +7,7 @@ they were, everything that they protected or blocked is blocked instead, and the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..xfrm.errors import KernelError
@@ -80,6 +81,10 @@ def restore_damaged(kernel: Kernel, journal: Journal, failure: str) -> Restored:
     its policies must not send in clear what it does know.  The lock must be held.  Raises
     :class:`KernelError` when not even blocking was possible.
     """
+    with suppress(JournalError):
+        record = journal.read()
+        if record is not None and record.boot != journal.boot:
+            journal.forget()  # its policies are gone, and it must not end what is ours from now on
     return _block(kernel, journal, Saved(journal.owned_before(), (), ""), failure)
 
 

@@ -158,8 +158,8 @@ def _read_pieces(path: Path, file: BinaryIO) -> Iterator[bytes]:
 def damaged(path: Path, why: str) -> JournalError:
     """What to say of a file that cannot be trusted."""
     return JournalError(
-        f"{path} is damaged ({why}): it cannot tell what was changed. Compare `ip xfrm policy`"
-        " with what you want, then remove the file"
+        f"{path} is damaged ({why}), and nothing in it is used. Compare `ip xfrm policy` with what"
+        " you want, then remove the file"
     )
 
 

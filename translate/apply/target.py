@@ -40,13 +40,15 @@ def name_of_here() -> str | None:
     return None
 
 
-def _has_no_name() -> str:
-    """The folder of a namespace without a name: the host's, where process 1 is in it."""
-    with suppress(OSError):  # process 1 may not be ours to look at
-        here = _HERE.stat()
-        if not samestat(here, _INIT.stat()):
-            return f"namespace-{here.st_ino}"
-    return "host"
+def survives_boot(netns: str | None) -> bool:
+    """Whether the next boot can have the target: not one in a namespace without a name.
+
+    ``netns`` is its name, ``None`` where :func:`name_of_here` found none.
+    """
+    if netns is None:
+        with suppress(OSError):  # process 1 may not be ours to look at
+            return samestat(_HERE.stat(), _INIT.stat())
+    return True
 
 
 def target_folder(state: Path, netns: str | None) -> Path:
@@ -55,7 +57,7 @@ def target_folder(state: Path, netns: str | None) -> Path:
     Raises ``ValueError``.
     """
     if netns is None:
-        return state / _has_no_name()
+        return state / ("host" if survives_boot(None) else f"namespace-{_HERE.stat().st_ino}")
     if not netns or "/" in netns or netns.startswith("."):
         raise ValueError(f"{netns!r} is not the name of a network namespace")
     return state / f"netns-{netns}"

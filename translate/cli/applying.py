@@ -19,6 +19,7 @@ from ..apply.kernel import ApplyError
 from ..apply.plan import make_plan, plan_of_dump
 from ..apply.ruleset import origins, state_origins, wanted_policies, wanted_states
 from ..apply.states import StatePlan, plan_states
+from ..apply.stored import JournalError
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import Result, apply, roll_back
 from ..apply.uncovered import uncovered
@@ -47,13 +48,15 @@ from . import (
     EXIT_WOULD_CHANGE,
 )
 from .mapping_options import mapping_options
-from .persist import write_unit
-from .plan_text import WholePlan, counted, others_that_pass, print_plan, uncovered_lines
+from .persist import unit_of, write_unit
+from .plan_text import WholePlan, others_that_pass, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
 from .sources import read_host
 from .target import (
+    FAILURES,
     asked,
+    counted,
     journal_of,
     kernel_again,
     kernel_of,
@@ -134,8 +137,9 @@ def plan_verb(arguments: argparse.Namespace) -> int:
         if plan is None:
             return EXIT_FAILED
     else:
-        record = journal_of(arguments).read()
-        if record is not None and not of_earlier_boot(record, journal_of(arguments)):
+        journal = journal_of(arguments)
+        record = journal.read()
+        if record is not None and not of_earlier_boot(record, journal):
             print(pending_text(record, arguments), file=sys.stderr)
         with busy("comparing"):
             plan = plan_of_target(arguments, translation)
@@ -187,6 +191,11 @@ def apply_verb(arguments: argparse.Namespace) -> int:
     if translation is None:
         return code
     journal = journal_of(arguments)
+    if arguments.persist and unit_of(arguments) is None:
+        raise UnitError(
+            "this network namespace has no name, so that no boot can install anything in it: give"
+            " it one (ip netns attach), or leave --persist out; nothing was done"
+        )
     kernel = kernel_of(arguments)
     with journal.locked():
         pending = pending_of(journal)
@@ -223,7 +232,7 @@ def apply_verb(arguments: argparse.Namespace) -> int:
         if not arguments.yes:
             print_plan(plan, machine=machine)
             clear = ", after which what was kept leaves in clear" if plan.uncovered else ""
-            if not asked("apply", f"apply these {counted(plan)}{clear}?"):
+            if not asked("apply", f"apply these {counted(plan.changes)}{clear}?"):
                 return EXIT_USAGE
         elif plan.uncovered and not _clear_allowed(arguments, plan):
             return EXIT_REFUSED
@@ -306,18 +315,29 @@ def _carry_out(
     if not all(dog.in_place() for dog in dogs) and result.deadline:
         return _unwatched(arguments, journal, firewall)
     with told_or_not():
-        _tell_result(arguments, result, plan)
+        _tell_result(arguments, result)
         passing = others_that_pass(plan)
         if passing and not arguments.quiet:
             print(
                 f"{passing} policies of others let pass in clear, and win over ours where both"
                 " match: `plan` names them"
             )
-        if journal.has_saved and not arguments.persist:
-            print("the next boot installs what was saved before, not these: --persist saves them")
+        if not arguments.persist and (told := _of_next_boot(journal, saved)):
+            print(told)
     if arguments.persist:
         return _unit_written(arguments, confirmed=not result.deadline)
     return EXIT_DONE
+
+
+def _of_next_boot(journal: Journal, saved: Saved) -> str:
+    """What to say when the next boot will not install what is in place; else empty."""
+    try:
+        before = journal.read_saved()
+    except JournalError as error:
+        return f"the next boot cannot install what was saved before: {error}, or say --persist"
+    if before is None or before.same(saved):
+        return ""
+    return "the next boot installs what was saved before, not these: --persist saves them"
 
 
 def _unit_written(arguments: argparse.Namespace, *, confirmed: bool) -> int:
@@ -355,9 +375,9 @@ def _tell_cause(error: BaseException, plan: WholePlan) -> None:
 
 def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewall) -> int:
     """Nobody is left to take the changes back in time: that must not depend on the operator."""
-    record = journal.read()
     told = "eroute-translate apply: the process that would roll back was killed"
     try:
+        record = journal.read()
         if record is not None:
             roll_back(kernel_again(arguments, journal), journal, record, firewall)
     except ApplyError as error:
@@ -365,12 +385,19 @@ def _unwatched(arguments: argparse.Namespace, journal: Journal, firewall: Firewa
         for text in error.left:
             print(f"  left: {text}", file=sys.stderr)
         return EXIT_LEFT
+    except FAILURES as error:
+        print(
+            f"{told}, and the changes are in place yet: {error};"
+            f" `eroute-translate rollback{same_target(arguments)}` takes them back",
+            file=sys.stderr,
+        )
+        return EXIT_LEFT
     print(f"{told}; everything is as it was", file=sys.stderr)
     return EXIT_ROLLED_BACK
 
 
-def _tell_result(arguments: argparse.Namespace, result: Result, plan: WholePlan) -> None:
-    print(f"{counted(plan)} are in place")
+def _tell_result(arguments: argparse.Namespace, result: Result) -> None:
+    print(f"{counted(result.changes)} are in place")
     if result.deadline:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + result.deadline - clock()))
         print(

@@ -6,12 +6,13 @@ import argparse
 import sys
 
 from ..apply.firewall import TABLE, Firewall
-from ..apply.journal import Phase
+from ..apply.journal import Journal, Phase
 from ..apply.kernel import ApplyError
 from ..apply.plan import plan_of_dump
 from ..apply.states import same_state
 from ..apply.surroundings import describe, look_around
 from ..apply.transaction import commit, owned_after, owned_states_of, roll_back
+from ..xfrm.bulk import Channel
 from ..xfrm.sieve import Sieve
 from ..xfrm.state_wire import name_of
 from ..xfrm.text import policy_arguments
@@ -22,6 +23,8 @@ from .progress import Progress
 from .target import (
     FAILURES,
     asked,
+    changes_of,
+    counted,
     failed,
     journal_of,
     kernel_of,
@@ -62,18 +65,18 @@ def _confirm(arguments: argparse.Namespace) -> int:
             print(pending_text(record, arguments), file=sys.stderr)
             return EXIT_STALE
         commit(journal, record)
-    print(f"{len(record.changes)} changes are kept")
+    print(f"{counted(changes_of(record))} are kept")
     return EXIT_DONE
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
     journal = journal_of(arguments)
     with journal.locked(wait=True):
-        record = journal.read()
+        record = pending_of(journal)
         if record is None:
             print("nothing to take back")
             return EXIT_NOTHING
-        question = f"take back {len(record.changes)} changes?"
+        question = f"take back {counted(changes_of(record))}?"
         if not arguments.yes and not asked("rollback", question):
             return EXIT_USAGE
         try:
@@ -85,7 +88,8 @@ def _rollback(arguments: argparse.Namespace) -> int:
             for text in error.left:
                 print(f"  left: {text}", file=sys.stderr)
             return EXIT_LEFT
-    print(f"{count} changes were taken back")
+    told = f"{count} changes" if changes_of(record) else counted(0)
+    print(f"{told} were taken back")
     return EXIT_DONE
 
 
@@ -108,7 +112,6 @@ def _status(arguments: argparse.Namespace) -> int:
         for key, state in owned_states.items()
         if key not in live_states or not same_state(live_states[key], state)
     ]
-    saved = journal.read_saved() if record is None else None
     if record is not None:
         print(pending_text(record, arguments))
     print(f"{len(ours)} policies are ours, {plan.others} of others or changed")
@@ -125,14 +128,29 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"? table {TABLE} of nftables  (ours, but removed by somebody else)")
     for line in describe(look_around(arguments.netns, plan.sockets)):
         print(f"* {line}")
+    if record is None:
+        _tell_next_boot(arguments, journal, kernel)
+    amiss = lost_policies or lost or table_lost or record is not None
+    return EXIT_STALE if amiss else EXIT_DONE
+
+
+def _tell_next_boot(arguments: argparse.Namespace, journal: Journal, kernel: Channel) -> None:
+    """What the next boot installs, and whether there is a unit to do it."""
+    saved = journal.read_saved()
+    unit = unit_of(arguments)
+    if unit is None:
+        return
     if saved is not None:
         then = plan_of_dump(Sieve(saved.policies), kernel.datagrams(), journal.owned_messages())
         print(
             f"the next boot installs {len(saved.policies)} policies"
             + ("" if then.empty else ", which are not those that are in place now")
         )
-        unit = unit_of(arguments)
         if not unit.exists():
             print(f"but there is no unit to do it: {unit} (--unit-folder names another folder)")
-    amiss = lost_policies or lost or table_lost or record is not None
-    return EXIT_STALE if amiss else EXIT_DONE
+    elif unit.exists():
+        print(
+            f"the next boot installs nothing, though there is a unit to do it ({unit}): `apply"
+            " --persist` saves what it is to install, `eroute-translate restore --remove"
+            f"{same_target(arguments)}` takes it away"
+        )

@@ -10,20 +10,23 @@ from ..apply.firewall import Firewall
 from ..apply.journal import Journal
 from ..apply.restore import Restored, restore, restore_damaged
 from ..apply.stored import JournalError
+from ..apply.target import survives_boot
 from ..apply.unit import install_unit, remove_unit, unit_name
 from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
 from .progress import Progress
-from .target import journal_of, kernel_of
+from .target import journal_of, kernel_of, same_target
 from .terminal import told_or_not
 
 
-def unit_of(arguments: argparse.Namespace) -> Path:
-    """Where the unit of the target is."""
+def unit_of(arguments: argparse.Namespace) -> Path | None:
+    """Where the unit of the target is; that of the host is none of a namespace without a name."""
+    if not survives_boot(arguments.netns):
+        return None
     return Path(arguments.unit_folder) / unit_name(arguments.netns)
 
 
-def write_unit(arguments: argparse.Namespace, *, confirmed: bool = True) -> None:
+def write_unit(arguments: argparse.Namespace, *, confirmed: bool) -> None:
     """Have the next boot restore what was saved, or will be once confirmed: :class:`UnitError`."""
     program = Path(sys.argv[0]).resolve()
     command = [str(program)]
@@ -33,7 +36,7 @@ def write_unit(arguments: argparse.Namespace, *, confirmed: bool = True) -> None
     command += ["restore", "--state-folder", folder]
     if arguments.netns:
         command += ["--netns", arguments.netns]
-    text = render_unit(command, folder, arguments.netns)
+    text = render_unit(command, folder, same_target(arguments))
     path = install_unit(text, unit_name(arguments.netns), Path(arguments.unit_folder))
     once = "" if confirmed else "once you have confirmed, "
     with told_or_not():
@@ -44,10 +47,11 @@ def restore_verb(arguments: argparse.Namespace) -> int:
     """Install what was saved, or with ``--remove`` no more; return the exit code."""
     journal = journal_of(arguments)
     if arguments.remove:
-        there = remove_unit(unit_name(arguments.netns), Path(arguments.unit_folder))
+        unit = unit_of(arguments)
+        there = unit is not None and remove_unit(unit.name, unit.parent)
         with journal.locked(wait=True):
             journal.forget_saved()
-        print("the next boot installs nothing" if there else "there was no unit to remove")
+        print("the next boot installs nothing" + ("" if there else "; there was no unit to remove"))
         return EXIT_DONE
     with journal.locked(wait=True):
         restored = _restored(arguments, journal)
@@ -78,7 +82,7 @@ def _restored(arguments: argparse.Namespace, journal: Journal) -> Restored | Non
     try:
         saved = journal.read_saved()
     except JournalError as error:
-        return restore_damaged(kernel_of(arguments), journal, str(error))
+        return restore_damaged(kernel_of(arguments), journal, f"{error}, or `apply --persist`")
     if saved is None:
         return None
     with Progress("sending changes") as progress:

@@ -59,12 +59,6 @@ class WholePlan:
         return not (self.changes or self.conflicts or self.firewall_changes)
 
 
-def counted(plan: WholePlan) -> str:
-    """How much changes, in words; the firewall table is told where it is all."""
-    only_rules = plan.firewall_changes and not plan.changes
-    return "changes of the nftables table" if only_rules else f"{plan.changes} changes"
-
-
 def others_that_pass(plan: WholePlan) -> int:
     """How many policies of others let leave in clear what one of ours is asked for too."""
     return sum(

@@ -68,6 +68,16 @@ def kernel_again(arguments: argparse.Namespace, journal: Journal) -> Channel:
     return kernel_of(arguments)
 
 
+def counted(changes: int) -> str:
+    """How many policies and states change, in words; without any it is the firewall table alone."""
+    return f"{changes} changes" if changes else "changes of the nftables table"
+
+
+def changes_of(record: Record) -> int:
+    """How many policies and states a transaction changes."""
+    return len(record.changes) + len(record.states)
+
+
 def pending_text(record: Record, arguments: argparse.Namespace) -> str:
     """What to say of a transaction that is not over."""
     where = same_target(arguments)
@@ -80,7 +90,7 @@ def pending_text(record: Record, arguments: argparse.Namespace) -> str:
     time_left = f"; {_time_left(record)}" if waits else ""
     keep = f" `eroute-translate confirm{where}` keeps it," if waits else ""
     return (
-        f"eroute-translate: there is {what} ({len(record.changes)} changes){time_left};{keep}"
+        f"eroute-translate: there is {what} ({counted(changes_of(record))}){time_left};{keep}"
         f" `eroute-translate rollback{where}` takes it back"
     )
 

@@ -113,10 +113,12 @@ END-OF-RULES
 
 # What an earlier table had put here is not removed, and may win over what stands above.
 trap - EXIT
-[ "$earlier" -gt 0 ] || exit 0
+left=0
+[ "$earlier" -gt 0 ] || exit "$left"
 [ -f "$0" ] && mine=$(grep -c '^ip xfrm policy update' "$0") || mine=0
 if [ "$mine" -eq 0 ]; then
 	echo "eroute-translate: $earlier policies of ours were here before; those that are not among these stay, and may win: eroute-translate verify --live" >&2
 elif there=$(policies 1) && [ "$there" -gt "$mine" ]; then
 	fail "all policies are in place, but also $((there - mine)) of an earlier table, which may win over them: remove those, first of all any that pass. eroute-translate verify --live shows what they change"
 fi
+exit "$left"
