@@ -180,6 +180,17 @@ def test_what_was_ours_is_blocked_when_what_was_saved_is_damaged(host: Host) -> 
     assert host.run("restore")[0] == 0
 
 
+def test_a_restore_by_hand_takes_no_protection_away(host: Host) -> None:
+    persist(host)
+    more = TABLE + "7 10.0.0.0/8 -> 10.9.0.0/16 => %drop\n"
+    assert host.run("apply", "--yes", table=more)[0] == 0
+    before = host.policies()
+    code, text = host.run("restore")
+    assert (code, "protect or block what no saved one does" in text) == (1, True)
+    assert "nothing was done" in text
+    assert host.policies() == before
+
+
 def test_nothing_can_be_blocked_when_both_records_are_damaged(host: Host) -> None:
     persist(host)
     for name in ("saved", "owned"):

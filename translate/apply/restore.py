@@ -17,7 +17,7 @@ from .firewall import FirewallError
 from .journal import Journal, Saved
 from .kernel import ApplyError, Kernel, Table
 from .order import passes
-from .plan import make_plan
+from .plan import Verb, make_plan
 from .states import plan_states
 from .stored import JournalError
 from .transaction import Result, apply, roll_back
@@ -44,13 +44,21 @@ def restore(
 ) -> Restored:
     """Install what was saved.  The lock must be held.
 
-    Raises :class:`KernelError` when not even blocking was possible.
+    What is in place and ours is replaced by it, but no protection is taken away: nobody is asked
+    here.  Raises :class:`KernelError` when not even blocking was possible.
     """
     try:
         record = journal.read()
         if record is not None:
             roll_back(kernel, journal, record, firewall)
         plan = make_plan(saved.policies, kernel.each(), journal.read_owned())
+        lost = sum(c.verb is Verb.REMOVE and not passes(c.old) for c in plan.changes)
+        if lost:  # not at a boot, when nothing is ours yet
+            return Restored(
+                None,
+                f"{lost} policies of ours protect or block what no saved one does; nothing was"
+                " done. `eroute-translate apply` changes what is in place, and asks",
+            )
         live = kernel.dump_states() if saved.states else []
         states = plan_states(saved.states, live, journal.read_owned_states())
         taken = len(plan.conflicts) + len(states.conflicts)
