@@ -9,6 +9,7 @@ fail.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -34,6 +35,9 @@ DEPTH: Final = 60
 """Functions that call each other deeper than this never end."""
 
 
+_ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)\+?=")
+
+
 class _Exit(Exception):  # noqa: N818 - control flow
     """``exit`` was reached."""
 
@@ -48,8 +52,8 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     root = parse_shell(plain)
     walker = _Walker(file, dict(variables or {}))
     walker.documents = documents
-    # The shells of small systems leave braces as they are; a person types at bash.
-    walker.expands_braces = not text.startswith("#!") or "bash" in text.partition("\n")[0]
+    # A person types at bash.
+    walker.of_bash = not text.startswith("#!") or "bash" in text.partition("\n")[0]
     walker.errors(root)
     try:
         walker.body(root)
@@ -68,13 +72,12 @@ class _Walker(Streams):
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         super().__init__(file, variables)
-        self.functions: dict[str, Node] = {}
         self.depth = 0
         self.kinds: dict[str, Any] = {
             "program": self.body,
             "compound_statement": self.body,
             "do_group": self.body,
-            "subshell": self._subshell,
+            "subshell": self.subshell,
             "command": self._command,
             "declaration_command": self._declaration,
             "variable_assignment": self._assignment,
@@ -112,14 +115,18 @@ class _Walker(Streams):
     def body(self, node: Node) -> None:
         """Walk the statements in a node, one after the other."""
         for child in node.named_children:
-            self.statement(child)
+            if child.next_sibling is not None and child.next_sibling.type == "&":
+                self.subshell(child)
+            else:
+                self.statement(child)
 
-    def _subshell(self, node: Node) -> None:
-        """What a subshell sets is gone after it."""
-        held = dict(self.variables)
-        with suppress(_Exit, LeaveTurn):
-            self.body(node)
-        self.variables = held
+    def subshell(self, node: Node) -> None:
+        """What a subshell sets is gone after it; so are those of a pipe, and of ``&``."""
+        with suppress(_Exit, _Return, LeaveTurn), self.alone():
+            if node.type in ("subshell", "command_substitution", "process_substitution"):
+                self.body(node)
+            else:
+                self.statement(node)
 
     def _list(self, node: Node) -> bool | None:
         """``a && b`` or ``a || b``; true or false where it can be decided.
@@ -154,9 +161,10 @@ class _Walker(Streams):
             case "list":
                 return self._list(node)
             case "command":
-                name, *words = [text for text, _ in self.fields_of_command(node)] or [""]
-                if name in ("true", ":", "false", "test"):
+                name = (node.named_children[0].text or b"").decode("utf-8", "replace")
+                if name in ("true", ":", "false", "test") and name not in self.functions:
                     self.inside(node)
+                    words = [word.text for word in self.fields_of_command(node)[1:]]
                     return decide(words) if name == "test" else name != "false"
         self.statement(node)
         return None
@@ -232,7 +240,8 @@ class _Walker(Streams):
 
     def _of_init(self, subject: Node, items: Sequence[Node]) -> str | None:
         """``start`` for ``case "$1"`` with such a branch: a host that runs was started."""
-        if self.positional_known or (subject.text or b"").strip(b'"') not in (b"$1", b"${1}"):
+        known = self.positional_known or self.positional
+        if known or (subject.text or b"").strip(b'"') not in (b"$1", b"${1}"):
             return None
         patterns = [p for item in items for p in item.children_by_field_name("value")]
         names = [self.joined(pattern) for pattern in patterns]
@@ -249,7 +258,12 @@ class _Walker(Streams):
     def _function(self, node: Node) -> None:
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
         if name is not None and body is not None and name.text:
-            self.functions[name.text.decode("utf-8", "replace")] = body
+            text = name.text.decode("utf-8", "replace")
+            if self.in_doubt:
+                bodies, _ = self.functions.get(text, ((), ""))
+                self.functions[text] = (*bodies, body), self.in_doubt
+            else:
+                self.functions[text] = (body,), ""
 
     def _assignment(self, node: Node) -> None:
         self.inside(node)
@@ -257,6 +271,12 @@ class _Walker(Streams):
 
     def _declaration(self, node: Node) -> None:
         self.make_own(node)
+        if node.children[0].type == "export":
+            self.exported.update(
+                (child.child_by_field_name("name") or child).text.decode("utf-8", "replace")
+                for child in node.named_children
+                if child.text
+            )
         for child in node.named_children:
             if child.type == "variable_assignment":
                 self._assignment(child)
@@ -271,7 +291,7 @@ class _Walker(Streams):
         while waiting:
             child = waiting.pop()
             if child.type in ("command_substitution", "process_substitution"):
-                self._subshell(child)
+                self.subshell(child)
             else:
                 waiting.extend(reversed(child.named_children))
 
@@ -304,26 +324,33 @@ class _Walker(Streams):
             return True
         if text is None:
             return False
-        held = dict(self.variables)
-        with suppress(_Exit, _Return, LeaveTurn):
+        with suppress(_Exit, _Return, LeaveTurn), self.alone():
+            # Another shell knows what was exported, and has parameters of its own.
+            own = self.variables.keys() - self.exported - {"IFS"}
+            self.variables |= dict.fromkeys(own)
+            self.functions, self.positional, self.positional_known = {}, [], False
             self._text(text, place)
-        self.variables = held
         return True
 
     def _command(self, node: Node) -> None:
         self.inside(node)
         fields = self.fields_of_command(node)
+        if self.in_doubt:
+            self.forget(node)
+        if len(self.script.commands) >= COMMANDS:
+            text = f"there are more than {COMMANDS} commands; this and what follows is not read"
+            self.script.errors.append(ShellError(self.span(node), text))
+            raise _Exit
+        while fields and (match := _ASSIGNMENT.match(fields[0].text or "")) is not None:
+            # Behind x=$1.$2 the grammar sees words, no more assignments.
+            self.variables[match[1]] = None
+            del fields[0]
         if not fields:
             for child in node.named_children:
                 if child.type == "variable_assignment":
                     self._assignment(child)
             return
-        if len(self.script.commands) >= COMMANDS:
-            text = f"there are more than {COMMANDS} commands; this and what follows is not read"
-            self.script.errors.append(ShellError(self.span(node), text))
-            raise _Exit
-        words = tuple(ShellWord(text, span) for text, span in fields)
-        words = words[unwrapped([word.text for word in words]) :]
+        words = tuple(fields[unwrapped([word.text for word in fields]) :])
         name = words[0].text
         if name in self.aliases:
             expanded = [ShellWord(text, words[0].span) for text in self.aliases[name].split()]
@@ -338,7 +365,14 @@ class _Walker(Streams):
             self.read(name, words[1:])
             self.reads(node, [word.text for word in words])
         if name in self.functions:
-            self._call(self.functions[name], [word.text for word in words[1:]])
+            bodies, doubt = self.functions[name]
+            held, self.doubt = self.doubt, self.doubt or doubt
+            for body in bodies:
+                with suppress(_Exit if doubt else LeaveTurn):
+                    self._call(body, words[1:])
+                if doubt:
+                    self.forget(body)
+            self.doubt = held
             return
         if name == "set" and self.set_parameters(words[1:]):
             return
@@ -353,7 +387,7 @@ class _Walker(Streams):
             SimpleCommand(words, self.span(node), self.in_doubt, *self.input)
         )
 
-    def _call(self, body: Node, arguments: list[str | None]) -> None:
+    def _call(self, body: Node, arguments: Sequence[ShellWord]) -> None:
         if self.depth >= DEPTH:
             raise _Exit
         self.depth += 1
