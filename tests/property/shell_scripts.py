@@ -81,9 +81,13 @@ class Scripts:
                 sums = ("2+3*4", "7/2", "-7%3", "1 < 2", "$#+1", "3-5")
                 return f"$(({self.chance.choice(sums)}))"
             case 9:
-                return self.chance.choice(("$(echo a b)", '"$(echo a  b)"', f"$(echo ${self.name()})"))
+                return self.chance.choice(
+                    ("$(echo a b)", '"$(echo a  b)"', f"$(echo ${self.name()})")
+                )
             case 10:
-                return self.chance.choice(("\\$x", "'$x'", 'a"b c"d', "\\a", '"\\a\\$"', "'a'\\''b'"))
+                return self.chance.choice(
+                    ("\\$x", "'$x'", 'a"b c"d', "\\a", '"\\a\\$"', "'a'\\''b'")
+                )
         return self.chance.choice(PLAIN)
 
     def test(self) -> str:
@@ -159,7 +163,9 @@ class Scripts:
                 forms = (f"eval '{self.call_without_quotes()}'", f"eval {name}={value}")
                 return [self.chance.choice(forms)]
             case 16:
-                ifs = self.chance.choice(("IFS=:", "IFS=,", "IFS=.", "unset IFS", "IFS=", "IFS=' ,'"))
+                ifs = self.chance.choice(
+                    ("IFS=:", "IFS=,", "IFS=.", "unset IFS", "IFS=", "IFS=' ,'")
+                )
                 return [ifs, self.call(), self.chance.choice(("unset IFS", "IFS=' '", ":"))]
             case 17 if self.loops:
                 level = self.chance.choice(("", "", " 2"))

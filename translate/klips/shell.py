@@ -35,6 +35,7 @@ DEPTH: Final = 60
 """Functions that call each other deeper than this never end."""
 
 
+_SAYS_NO: Final = re.compile(rb"\b(?:return|false|test)\b|\[|!")
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)\+?=")
 
 
@@ -65,6 +66,10 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
 
 
 _DOUBTFUL_TEST: Final = "a condition that only a running shell can decide"
+
+
+def _octets(node: Node | None) -> bytes:
+    return b"" if node is None else node.text or b""
 
 
 class _Walker(Streams):
@@ -136,7 +141,7 @@ class _Walker(Streams):
         left, right = node.named_children[0], node.named_children[-1]
         both = not any(child.type == "||" for child in node.children)
         verdict = self.condition(left)
-        if verdict is None and is_test(left):
+        if verdict is None and (is_test(left) or self._answers(left)):
             held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
             self.condition(right)
             self.doubt = held
@@ -145,6 +150,12 @@ class _Walker(Streams):
         if (verdict is not False) != both:
             return verdict
         return self.condition(right)
+
+    def _answers(self, node: Node) -> bool:
+        """Whether a command is a function of the script that may say no."""
+        name = node.child_by_field_name("name") if node.type == "command" else None
+        bodies, doubt = self.functions.get(_octets(name).decode("utf-8", "replace"), ((), ""))
+        return bool(doubt) or any(_SAYS_NO.search(_octets(body)) for body in bodies)
 
     def condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
@@ -230,13 +241,20 @@ class _Walker(Streams):
                     self.doubtful(child)
             self.doubt = held
             return
+        held = self.doubt
         for item in items:
             patterns = item.children_by_field_name("value")
-            if any(self._fits(text, pattern) for pattern in patterns):
+            fits = [self._fits(text, pattern) for pattern in patterns]
+            if True in fits or None in fits:
+                certain = True in fits and self.doubt == held
+                if None in fits and not certain:
+                    self.doubt = self.doubt or _DOUBTFUL_TEST
                 for child in item.named_children:
                     if child not in patterns:
-                        self.statement(child)
-                return
+                        self.statement(child) if certain else self.doubtful(child)
+            if True in fits:
+                break
+        self.doubt = held
 
     def _of_init(self, subject: Node, items: Sequence[Node]) -> str | None:
         """``start`` for ``case "$1"`` with such a branch: a host that runs was started."""
@@ -251,9 +269,10 @@ class _Walker(Streams):
             self.script.assumed = ShellWord(word, self.span(subject))
         return word
 
-    def _fits(self, text: str, pattern: Node) -> bool:
-        wanted = self.joined(pattern)
-        return wanted is not None and fnmatchcase(text, wanted)
+    def _fits(self, text: str, pattern: Node) -> bool | None:
+        """Whether a pattern of ``case`` fits; ``None`` where it is not known."""
+        wanted = self.pattern(pattern)
+        return None if wanted is None else fnmatchcase(text, wanted)
 
     def _function(self, node: Node) -> None:
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
@@ -273,9 +292,8 @@ class _Walker(Streams):
         self.make_own(node)
         if node.children[0].type == "export":
             self.exported.update(
-                (child.child_by_field_name("name") or child).text.decode("utf-8", "replace")
+                _octets(child.child_by_field_name("name") or child).decode("utf-8", "replace")
                 for child in node.named_children
-                if child.text
             )
         for child in node.named_children:
             if child.type == "variable_assignment":
@@ -334,30 +352,23 @@ class _Walker(Streams):
 
     def _command(self, node: Node) -> None:
         self.inside(node)
-        fields = self.fields_of_command(node)
+        words = self._words(node)
         if self.in_doubt:
             self.forget(node)
         if len(self.script.commands) >= COMMANDS:
             text = f"there are more than {COMMANDS} commands; this and what follows is not read"
             self.script.errors.append(ShellError(self.span(node), text))
             raise _Exit
-        while fields and (match := _ASSIGNMENT.match(fields[0].text or "")) is not None:
-            # Behind x=$1.$2 the grammar sees words, no more assignments.
-            self.variables[match[1]] = None
-            del fields[0]
-        if not fields:
+        if not words:
             for child in node.named_children:
                 if child.type == "variable_assignment":
                     self._assignment(child)
             return
-        words = tuple(fields[unwrapped([word.text for word in fields]) :])
         name = words[0].text
-        if name in self.aliases:
-            expanded = [ShellWord(text, words[0].span) for text in self.aliases[name].split()]
-            words = (*expanded, *words[1:])
-            name = words[0].text
         if self._runs_text(words, self.span(node)):
             return
+        if name == "eval":
+            self.forget(node)
         if name in ("break", "continue"):
             self.leave(name, (words[1].text if len(words) > 1 else "1") or "1")
             return
@@ -365,19 +376,9 @@ class _Walker(Streams):
             self.read(name, words[1:])
             self.reads(node, [word.text for word in words])
         if name in self.functions:
-            bodies, doubt = self.functions[name]
-            held, self.doubt = self.doubt, self.doubt or doubt
-            for body in bodies:
-                with suppress(_Exit if doubt else LeaveTurn):
-                    self._call(body, words[1:])
-                if doubt:
-                    self.forget(body)
-            self.doubt = held
+            self._function_called(name, words[1:])
             return
-        if name == "set" and self.set_parameters(words[1:]):
-            return
-        if name == "shift":
-            self.shift(words[1].text if len(words) > 1 else "1")
+        if self._moves_parameters(words):
             return
         if name == "exit" and len(words) < 3 and not self.in_doubt:
             raise _Exit
@@ -386,6 +387,39 @@ class _Walker(Streams):
         self.script.commands.append(
             SimpleCommand(words, self.span(node), self.in_doubt, *self.input)
         )
+
+    def _words(self, node: Node) -> tuple[ShellWord, ...]:
+        """The words of a command, from the program that is really run."""
+        fields = self.fields_of_command(node)
+        while fields and (match := _ASSIGNMENT.match(fields[0].text or "")) is not None:
+            # Behind x=$1.$2 the grammar sees words, no more assignments.
+            self.variables[match[1]] = None
+            del fields[0]
+        words = fields[unwrapped([word.text for word in fields]) :]
+        meaning = self.aliases.get(words[0].text or "") if words else None
+        if meaning is None:
+            return tuple(words)
+        return (*(ShellWord(text, words[0].span) for text in meaning.split()), *words[1:])
+
+    def _moves_parameters(self, words: Sequence[ShellWord]) -> bool:
+        """Carry out ``set`` and ``shift``; whether it was one of them."""
+        if words[0].text == "shift":
+            self.shift(words[1].text if len(words) > 1 else "1")
+            return True
+        return words[0].text == "set" and self.set_parameters(words[1:])
+
+    def _function_called(self, name: str, arguments: Sequence[ShellWord]) -> None:
+        """Run each body that a function may have."""
+        bodies, doubt = self.functions[name]
+        held, self.doubt = self.doubt, self.doubt or doubt
+        try:
+            for body in bodies:
+                with suppress(*((_Exit,) if doubt else ())):
+                    self._call(body, arguments)
+                if doubt:
+                    self.forget(body)
+        finally:
+            self.doubt = held
 
     def _call(self, body: Node, arguments: Sequence[ShellWord]) -> None:
         if self.depth >= DEPTH:

@@ -60,9 +60,19 @@ def _expression(words: Words, node: Node) -> bool | None:
             if left is None or right is None:
                 return None
             return (left and right) if operator in ("&&", "-a") else (left or right)
+        if operands[0].type == "unary_expression" and _octets(operands[0]).startswith(b"!"):
+            # The grammar binds `! a = b` otherwise than test(1).
+            words_of = (words.joined(c) for c in (operands[0].named_children[-1], operands[1]))
+            left_word, right_word = words_of
+            answer = decide([left_word, operator or _sign(node), right_word])
+            return None if answer is None else not answer
         left_word, right_word = (words.joined(c) for c in operands)
         return decide([left_word, operator or _sign(node), right_word])
     return decide([words.joined(node)])
+
+
+def _octets(node: Node) -> bytes:
+    return node.text or b""
 
 
 def _sign(node: Node) -> str:

@@ -44,6 +44,8 @@ class Loops(Scopes):
         self._outer = 0
         """How many loops around this one may be left with it."""
         self._loops = 0
+        self._beyond = 0
+        """Loops around the shell that runs, which another one plays."""
         self._turns = 0
 
     @abstractmethod
@@ -65,6 +67,11 @@ class Loops(Scopes):
     def leave(self, name: str, levels: str) -> None:
         """Carry out ``break`` or ``continue``."""
         if not self._loops:
+            return
+        if self._loops == self._beyond:
+            # bash goes on there; the others leave the shell that has no loop of its own.
+            self.left = self.left or _DOUBTFUL_TURN
+            self._stays_left = True
             return
         if self.in_doubt:
             self.left = self.left or _DOUBTFUL_TURN
@@ -164,25 +171,25 @@ class Loops(Scopes):
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """In a shell of its own: ``break`` leaves no loop around it, in bash nothing at all."""
-        held = self.left, self._stays_left, self._outer, self._loops
-        if self.of_bash:
-            self._loops = 0
+        """In a shell of its own, whose ``break`` leaves no loop around it."""
+        held = self.left, self._stays_left, self._outer, self._beyond
+        self._beyond = self._loops
         try:
             with super().alone():
                 yield
         finally:
-            self.left, self._stays_left, self._outer, self._loops = held
+            self.left, self._stays_left, self._outer, self._beyond = held
 
     @contextmanager
     def called(self, arguments: Sequence[ShellWord]) -> Iterator[None]:
         """In a function, whose ``break`` leaves no loop around its call."""
-        held, self._loops = self._loops, 0
+        held = self._loops, self._beyond
+        self._loops = self._beyond = 0
         try:
             with super().called(arguments):
                 yield
         finally:
-            self._loops = held
+            self._loops, self._beyond = held
 
     @contextmanager
     def _loop(self) -> Iterator[None]:

@@ -86,9 +86,14 @@ class Scopes(Words):
 
     def unset(self, node: Node) -> None:
         """``unset x y``."""
+        of_functions = re.match(r"unset\s+-f\b", _text_of(node)) is not None
         for child in node.named_children:
             name = _text_of(child)
-            if name:
+            if of_functions and name in self.functions:
+                bodies, doubt = self.functions.pop(name)
+                if self.in_doubt:
+                    self.functions[name] = bodies, doubt or self.in_doubt
+            if name and not of_functions:
                 self.variables[name] = None if self.in_doubt else IFS if name == "IFS" else UNSET
 
     def count(self, node: Node) -> None:
@@ -129,6 +134,8 @@ class Scopes(Words):
                     self.variables[match[1]] = None
             elif child.type in _ARITHMETIC or text.startswith("let "):
                 self.variables |= dict.fromkeys(assigned(text))
+            elif child.type == "command" and text.startswith("eval "):
+                self.variables |= dict.fromkeys(re.findall(r"([A-Za-z_]\w*)\+?=", text))
             elif child.type == "command" and text.startswith("read "):
                 self.variables |= dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text[5:]))
             elif child.type == "command" and re.match(r"shift\b|set\s+(?:--|[^-+\s])", text):
@@ -137,10 +144,10 @@ class Scopes(Words):
 
     def set_parameters(self, words: Sequence[ShellWord]) -> bool:
         """``set -- a b``; whether it was about the parameters, not about options."""
-        first = words[0].text if words else "-"
-        if first is not None and first[:1] in ("-", "+") and first != "--":
+        first = words[0].text if words else "-?"
+        if first is not None and first[:1] in ("-", "+") and first not in ("-", "--"):
             return False
-        self._give(words[1:] if first == "--" else words)
+        self._give(words[1:] if first in ("-", "--") else words)
         if first is None or self.in_doubt:
             self.positional, self.positional_known = [], False
         return True

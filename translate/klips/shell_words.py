@@ -89,7 +89,7 @@ class Words:
                 end = child.end_byte
                 continue
             # The grammar parts $1@$2 before its last digit: what touches is one word.
-            if words and words[-1][-1].end_byte == child.start_byte:
+            if words and _touch(words[-1][-1], child):
                 words[-1].append(child)
             else:
                 words.append([child])
@@ -138,6 +138,19 @@ class Words:
             return None
         return "".join(text for text in texts if text is not None)
 
+    def pattern(self, node: Node) -> str | None:
+        """A pattern of ``case`` for :func:`fnmatchcase`; what is quoted stands for itself."""
+        parts: list[str] = []
+        for part in _flat([node]):
+            text = self.joined(part)
+            if text is None:
+                return None
+            quoted = part.type in ("string", "raw_string", "ansi_c_string")
+            if not quoted and part.type != "simple_expansion" and b"\\" in (part.text or b""):
+                return None
+            parts.append(_literal(text) if quoted else text.replace("[^", "[!"))
+        return "".join(parts)
+
     def _fields(self, node: Node) -> list[_Field]:
         """The parts of one word."""
         raw = node.text.decode("utf-8", "replace") if node.text else ""
@@ -159,7 +172,10 @@ class Words:
             case "concatenation" | "command_name":
                 return self._touching(node.named_children)
             case "simple_expansion":
-                return self._expand(raw[1:])
+                name = raw[1:]
+                if name.isdecimal() and len(name) > 1:
+                    return [*self._expand(name[0]), (name[1:], False)]  # $10 is $1 and a 0
+                return self._expand(name)
             case "expansion":
                 return self._expansion(raw, in_quotes=False)
             case "arithmetic_expansion":
@@ -319,6 +335,12 @@ class Words:
             yield current, several
 
 
+def _touch(before: Node, node: Node) -> bool:
+    """Whether nothing stands between two nodes but, perhaps, the end of a line taken away."""
+    gap = node.start_byte - before.end_byte
+    return not gap or (gap == 2 and node.start_point == (before.end_point[0] + 1, 0))
+
+
 def _flat(parts: Sequence[Node]) -> Iterator[Node]:
     """The nodes of a word, without those that only hold others."""
     for part in parts:
@@ -366,12 +388,17 @@ def _operand(text: str, *, in_quotes: bool) -> _Field:
     return text, False
 
 
+def _literal(text: str) -> str:
+    """A pattern of :func:`fnmatchcase` that only this text fits."""
+    return re.sub(r"([*?\[])", r"[\1]", text)
+
+
 def _pattern(text: str) -> str | None:
     """The pattern of ``${x%pattern}`` for :func:`fnmatchcase`, if it expands to itself."""
     if any(sign in text for sign in "$`\\"):
         return None
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
-        return re.sub(r"([*?\[])", r"[\1]", text[1:-1])
+        return _literal(text[1:-1])
     return None if any(sign in text for sign in "\"'") else text.replace("[^", "[!")
 
 
