@@ -221,7 +221,9 @@ def test_a_loop_that_may_have_been_left_says_nothing_of_what_follows_it() -> Non
         "X=1; eval X=$(date); a $X",
         "for X in 1 2; do [ -e /q ] && break; done; a $X",
         "X=1; [ -e /q ] && b ${X:=2} ${Y:=3}; a ${Y}",
-        "#!/bin/sh\nX=1; f() { local X; a $X; }; f",
+        "X=1; f() { local X; a $X; }; f",
+        "X=1; f() { a $X; }; X=2 f; b",
+        "X=1; X=2 eval 'a $X'",
     ],
 )
 def test_words_that_are_not_known_behind_others(text: str) -> None:
@@ -238,6 +240,11 @@ def test_words_that_are_not_known_behind_others(text: str) -> None:
         "case x in $UNKNOWN) a;; esac",
         "case x in $UNKNOWN) b;; *) a;; esac",
         "for i in 1; do (break; a); done",
+        "[[ abc = a* ]] && a",
+        "X='a*'; [[ abc = $X ]] && a",
+        "[ -n x -a ! y = z ] && a",
+        "[[ -z '' && x = x ]] && a",
+        "[[ x = x && -z '' ]] && a",
     ],
 )
 def test_calls_in_doubt(text: str) -> None:

@@ -355,16 +355,15 @@ class _Walker(Streams):
         words = self._words(node)
         if self.in_doubt:
             self.forget(node)
-        if len(self.script.commands) >= COMMANDS:
-            text = f"there are more than {COMMANDS} commands; this and what follows is not read"
-            self.script.errors.append(ShellError(self.span(node), text))
-            raise _Exit
+        self._are_few(node)
         if not words:
             for child in node.named_children:
                 if child.type == "variable_assignment":
                     self._assignment(child)
             return
         name = words[0].text
+        if name in self.functions or name == "eval":
+            self._given_alone(node)
         if self._runs_text(words, self.span(node)):
             return
         if name == "eval":
@@ -380,13 +379,18 @@ class _Walker(Streams):
             return
         if self._moves_parameters(words):
             return
-        if name == "exit" and len(words) < 3 and not self.in_doubt:
-            raise _Exit
-        if name == "return" and not self.in_doubt:
-            raise _Return
+        if name in ("exit", "return") and len(words) < 3 and not self.in_doubt:
+            raise _Exit if name == "exit" else _Return
         self.script.commands.append(
             SimpleCommand(words, self.span(node), self.in_doubt, *self.input)
         )
+
+    def _are_few(self, node: Node) -> None:
+        """End it where there are more commands than a person wrote."""
+        if len(self.script.commands) >= COMMANDS:
+            text = f"there are more than {COMMANDS} commands; this and what follows is not read"
+            self.script.errors.append(ShellError(self.span(node), text))
+            raise _Exit
 
     def _words(self, node: Node) -> tuple[ShellWord, ...]:
         """The words of a command, from the program that is really run."""
@@ -400,6 +404,12 @@ class _Walker(Streams):
         if meaning is None:
             return tuple(words)
         return (*(ShellWord(text, words[0].span) for text in meaning.split()), *words[1:])
+
+    def _given_alone(self, node: Node) -> None:
+        """``x=1 f``: in bash for the call alone, in others from now on."""
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                self.forget(child)
 
     def _moves_parameters(self, words: Sequence[ShellWord]) -> bool:
         """Carry out ``set`` and ``shift``; whether it was one of them."""

@@ -80,8 +80,8 @@ class Scopes(Words):
             word = _text_of(name)
             self._hidden[-1].setdefault(word, self.variables.get(word, _FOREIGN))
             if name is child:
-                # The small shells keep the value that it had outside.
-                inherits = not self.of_bash and self.variables.get(word, UNSET) != ""
+                # Not in bash, but in the small shells, it keeps the value that it had outside.
+                inherits = self.variables.get(word, UNSET) != ""
                 self.variables[word] = None if inherits else UNSET
 
     def unset(self, node: Node) -> None:
