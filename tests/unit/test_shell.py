@@ -206,3 +206,54 @@ def test_characters_that_the_scanner_cannot_bear() -> None:
 def test_a_loop_that_may_have_been_left_says_nothing_of_what_follows_it() -> None:
     script = read_shell("for i in 1; do for j in 1; do [ -f /x ] && break 2; done; done; a", "s")
     assert [c.doubt for c in script.commands if c.words[0].text == "a"] == [""]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'f() { a "$2"; }; f $(date) x',
+        'f() { a $#; }; f "$UNKNOWN" $(date)',
+        'set -- $UNKNOWN x; a "$2"',
+        'set -- "$@" x; a $#',
+        'set -- b; [ -e /q ] && set -- c; a "$1"',
+        "X=1; sh -c 'a $X'",
+        "sh -c 'a $1' name x",
+        "X=1; eval X=$(date); a $X",
+        "for X in 1 2; do [ -e /q ] && break; done; a $X",
+        "X=1; [ -e /q ] && b ${X:=2} ${Y:=3}; a ${Y}",
+        "X=1; f() { local X; a $X; }; f",
+        "X=1; f() { a $X; }; X=2 f; b",
+        "X=1; X=2 eval 'a $X'",
+    ],
+)
+def test_words_that_are_not_known_behind_others(text: str) -> None:
+    assert None in next(found for found in words(text) if found[0] == "a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if [ -e /q ]; then f() { a; }; fi; f",
+        "f() { [ -e /q ]; }; f && a",
+        "f() { return 1; }; f && a",
+        "f() { return 1; }; f || a",
+        "case x in $UNKNOWN) a;; esac",
+        "case x in $UNKNOWN) b;; *) a;; esac",
+        "for i in 1; do (break; a); done",
+        "[[ abc = a* ]] && a",
+        "X='a*'; [[ abc = $X ]] && a",
+        "[ -n x -a ! y = z ] && a",
+        "[[ -z '' && x = x ]] && a",
+        "[[ x = x && -z '' ]] && a",
+    ],
+)
+def test_calls_in_doubt(text: str) -> None:
+    found = [c for c in read_shell(text, "s").commands if c.words[0].text == "a"]
+    assert found
+    assert all(command.doubt for command in found)
+
+
+def test_a_function_of_two_bodies() -> None:
+    text = "f() { a; }; if [ -e /q ]; then f() { b; }; fi; f"
+    assert words(text)[-2:] == [["a"], ["b"]]
+    assert doubts(text)[-2:] == [True, True]

@@ -9,6 +9,7 @@ fail.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -34,6 +35,10 @@ DEPTH: Final = 60
 """Functions that call each other deeper than this never end."""
 
 
+_SAYS_NO: Final = re.compile(rb"\b(?:return|false|test)\b|\[|!")
+_ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)\+?=")
+
+
 class _Exit(Exception):  # noqa: N818 - control flow
     """``exit`` was reached."""
 
@@ -48,8 +53,8 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
     root = parse_shell(plain)
     walker = _Walker(file, dict(variables or {}))
     walker.documents = documents
-    # The shells of small systems leave braces as they are; a person types at bash.
-    walker.expands_braces = not text.startswith("#!") or "bash" in text.partition("\n")[0]
+    # A person types at bash.
+    walker.of_bash = not text.startswith("#!") or "bash" in text.partition("\n")[0]
     walker.errors(root)
     try:
         walker.body(root)
@@ -63,18 +68,21 @@ def read_shell(text: str, file: str, variables: Mapping[str, str] | None = None)
 _DOUBTFUL_TEST: Final = "a condition that only a running shell can decide"
 
 
+def _octets(node: Node | None) -> bytes:
+    return b"" if node is None else node.text or b""
+
+
 class _Walker(Streams):
     """Walks the tree, and holds functions and doubts."""
 
     def __init__(self, file: str, variables: dict[str, str | None]) -> None:
         super().__init__(file, variables)
-        self.functions: dict[str, Node] = {}
         self.depth = 0
         self.kinds: dict[str, Any] = {
             "program": self.body,
             "compound_statement": self.body,
             "do_group": self.body,
-            "subshell": self._subshell,
+            "subshell": self.subshell,
             "command": self._command,
             "declaration_command": self._declaration,
             "variable_assignment": self._assignment,
@@ -112,14 +120,18 @@ class _Walker(Streams):
     def body(self, node: Node) -> None:
         """Walk the statements in a node, one after the other."""
         for child in node.named_children:
-            self.statement(child)
+            if child.next_sibling is not None and child.next_sibling.type == "&":
+                self.subshell(child)
+            else:
+                self.statement(child)
 
-    def _subshell(self, node: Node) -> None:
-        """What a subshell sets is gone after it."""
-        held = dict(self.variables)
-        with suppress(_Exit, LeaveTurn):
-            self.body(node)
-        self.variables = held
+    def subshell(self, node: Node) -> None:
+        """What a subshell sets is gone after it; so are those of a pipe, and of ``&``."""
+        with suppress(_Exit, _Return, LeaveTurn), self.alone():
+            if node.type in ("subshell", "command_substitution", "process_substitution"):
+                self.body(node)
+            else:
+                self.statement(node)
 
     def _list(self, node: Node) -> bool | None:
         """``a && b`` or ``a || b``; true or false where it can be decided.
@@ -129,7 +141,7 @@ class _Walker(Streams):
         left, right = node.named_children[0], node.named_children[-1]
         both = not any(child.type == "||" for child in node.children)
         verdict = self.condition(left)
-        if verdict is None and is_test(left):
+        if verdict is None and (is_test(left) or self._answers(left)):
             held, self.doubt = self.doubt, self.doubt or _DOUBTFUL_TEST
             self.condition(right)
             self.doubt = held
@@ -138,6 +150,12 @@ class _Walker(Streams):
         if (verdict is not False) != both:
             return verdict
         return self.condition(right)
+
+    def _answers(self, node: Node) -> bool:
+        """Whether a command is a function of the script that may say no."""
+        name = node.child_by_field_name("name") if node.type == "command" else None
+        bodies, doubt = self.functions.get(_octets(name).decode("utf-8", "replace"), ((), ""))
+        return bool(doubt) or any(_SAYS_NO.search(_octets(body)) for body in bodies)
 
     def condition(self, node: Node) -> bool | None:
         """Run a condition; true or false where it can be decided."""
@@ -154,9 +172,10 @@ class _Walker(Streams):
             case "list":
                 return self._list(node)
             case "command":
-                name, *words = [text for text, _ in self.fields_of_command(node)] or [""]
-                if name in ("true", ":", "false", "test"):
+                name = (node.named_children[0].text or b"").decode("utf-8", "replace")
+                if name in ("true", ":", "false", "test") and name not in self.functions:
                     self.inside(node)
+                    words = [word.text for word in self.fields_of_command(node)[1:]]
                     return decide(words) if name == "test" else name != "false"
         self.statement(node)
         return None
@@ -222,17 +241,25 @@ class _Walker(Streams):
                     self.doubtful(child)
             self.doubt = held
             return
+        held = self.doubt
         for item in items:
             patterns = item.children_by_field_name("value")
-            if any(self._fits(text, pattern) for pattern in patterns):
+            fits = [self._fits(text, pattern) for pattern in patterns]
+            if True in fits or None in fits:
+                certain = True in fits and self.doubt == held
+                if None in fits and not certain:
+                    self.doubt = self.doubt or _DOUBTFUL_TEST
                 for child in item.named_children:
                     if child not in patterns:
-                        self.statement(child)
-                return
+                        self.statement(child) if certain else self.doubtful(child)
+            if True in fits:
+                break
+        self.doubt = held
 
     def _of_init(self, subject: Node, items: Sequence[Node]) -> str | None:
         """``start`` for ``case "$1"`` with such a branch: a host that runs was started."""
-        if self.positional_known or (subject.text or b"").strip(b'"') not in (b"$1", b"${1}"):
+        known = self.positional_known or self.positional
+        if known or (subject.text or b"").strip(b'"') not in (b"$1", b"${1}"):
             return None
         patterns = [p for item in items for p in item.children_by_field_name("value")]
         names = [self.joined(pattern) for pattern in patterns]
@@ -242,14 +269,20 @@ class _Walker(Streams):
             self.script.assumed = ShellWord(word, self.span(subject))
         return word
 
-    def _fits(self, text: str, pattern: Node) -> bool:
-        wanted = self.joined(pattern)
-        return wanted is not None and fnmatchcase(text, wanted)
+    def _fits(self, text: str, pattern: Node) -> bool | None:
+        """Whether a pattern of ``case`` fits; ``None`` where it is not known."""
+        wanted = self.pattern(pattern)
+        return None if wanted is None else fnmatchcase(text, wanted)
 
     def _function(self, node: Node) -> None:
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
         if name is not None and body is not None and name.text:
-            self.functions[name.text.decode("utf-8", "replace")] = body
+            text = name.text.decode("utf-8", "replace")
+            if self.in_doubt:
+                bodies, _ = self.functions.get(text, ((), ""))
+                self.functions[text] = (*bodies, body), self.in_doubt
+            else:
+                self.functions[text] = (body,), ""
 
     def _assignment(self, node: Node) -> None:
         self.inside(node)
@@ -257,6 +290,11 @@ class _Walker(Streams):
 
     def _declaration(self, node: Node) -> None:
         self.make_own(node)
+        if node.children[0].type == "export":
+            self.exported.update(
+                _octets(child.child_by_field_name("name") or child).decode("utf-8", "replace")
+                for child in node.named_children
+            )
         for child in node.named_children:
             if child.type == "variable_assignment":
                 self._assignment(child)
@@ -271,7 +309,7 @@ class _Walker(Streams):
         while waiting:
             child = waiting.pop()
             if child.type in ("command_substitution", "process_substitution"):
-                self._subshell(child)
+                self.subshell(child)
             else:
                 waiting.extend(reversed(child.named_children))
 
@@ -304,33 +342,32 @@ class _Walker(Streams):
             return True
         if text is None:
             return False
-        held = dict(self.variables)
-        with suppress(_Exit, _Return, LeaveTurn):
+        with suppress(_Exit, _Return, LeaveTurn), self.alone():
+            # Another shell knows what was exported, and has parameters of its own.
+            own = self.variables.keys() - self.exported - {"IFS"}
+            self.variables |= dict.fromkeys(own)
+            self.functions, self.positional, self.positional_known = {}, [], False
             self._text(text, place)
-        self.variables = held
         return True
 
     def _command(self, node: Node) -> None:
         self.inside(node)
-        fields = self.fields_of_command(node)
-        if not fields:
+        words = self._words(node)
+        if self.in_doubt:
+            self.forget(node)
+        self._are_few(node)
+        if not words:
             for child in node.named_children:
                 if child.type == "variable_assignment":
                     self._assignment(child)
             return
-        if len(self.script.commands) >= COMMANDS:
-            text = f"there are more than {COMMANDS} commands; this and what follows is not read"
-            self.script.errors.append(ShellError(self.span(node), text))
-            raise _Exit
-        words = tuple(ShellWord(text, span) for text, span in fields)
-        words = words[unwrapped([word.text for word in words]) :]
         name = words[0].text
-        if name in self.aliases:
-            expanded = [ShellWord(text, words[0].span) for text in self.aliases[name].split()]
-            words = (*expanded, *words[1:])
-            name = words[0].text
+        if name in self.functions or name == "eval":
+            self._given_alone(node)
         if self._runs_text(words, self.span(node)):
             return
+        if name == "eval":
+            self.forget(node)
         if name in ("break", "continue"):
             self.leave(name, (words[1].text if len(words) > 1 else "1") or "1")
             return
@@ -338,22 +375,63 @@ class _Walker(Streams):
             self.read(name, words[1:])
             self.reads(node, [word.text for word in words])
         if name in self.functions:
-            self._call(self.functions[name], [word.text for word in words[1:]])
+            self._function_called(name, words[1:])
             return
-        if name == "set" and self.set_parameters(words[1:]):
+        if self._moves_parameters(words):
             return
-        if name == "shift":
-            self.shift(words[1].text if len(words) > 1 else "1")
-            return
-        if name == "exit" and len(words) < 3 and not self.in_doubt:
-            raise _Exit
-        if name == "return" and not self.in_doubt:
-            raise _Return
+        if name in ("exit", "return") and len(words) < 3 and not self.in_doubt:
+            raise _Exit if name == "exit" else _Return
         self.script.commands.append(
             SimpleCommand(words, self.span(node), self.in_doubt, *self.input)
         )
 
-    def _call(self, body: Node, arguments: list[str | None]) -> None:
+    def _are_few(self, node: Node) -> None:
+        """End it where there are more commands than a person wrote."""
+        if len(self.script.commands) >= COMMANDS:
+            text = f"there are more than {COMMANDS} commands; this and what follows is not read"
+            self.script.errors.append(ShellError(self.span(node), text))
+            raise _Exit
+
+    def _words(self, node: Node) -> tuple[ShellWord, ...]:
+        """The words of a command, from the program that is really run."""
+        fields = self.fields_of_command(node)
+        while fields and (match := _ASSIGNMENT.match(fields[0].text or "")) is not None:
+            # Behind x=$1.$2 the grammar sees words, no more assignments.
+            self.variables[match[1]] = None
+            del fields[0]
+        words = fields[unwrapped([word.text for word in fields]) :]
+        meaning = self.aliases.get(words[0].text or "") if words else None
+        if meaning is None:
+            return tuple(words)
+        return (*(ShellWord(text, words[0].span) for text in meaning.split()), *words[1:])
+
+    def _given_alone(self, node: Node) -> None:
+        """``x=1 f``: in bash for the call alone, in others from now on."""
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                self.forget(child)
+
+    def _moves_parameters(self, words: Sequence[ShellWord]) -> bool:
+        """Carry out ``set`` and ``shift``; whether it was one of them."""
+        if words[0].text == "shift":
+            self.shift(words[1].text if len(words) > 1 else "1")
+            return True
+        return words[0].text == "set" and self.set_parameters(words[1:])
+
+    def _function_called(self, name: str, arguments: Sequence[ShellWord]) -> None:
+        """Run each body that a function may have."""
+        bodies, doubt = self.functions[name]
+        held, self.doubt = self.doubt, self.doubt or doubt
+        try:
+            for body in bodies:
+                with suppress(*((_Exit,) if doubt else ())):
+                    self._call(body, arguments)
+                if doubt:
+                    self.forget(body)
+        finally:
+            self.doubt = held
+
+    def _call(self, body: Node, arguments: Sequence[ShellWord]) -> None:
         if self.depth >= DEPTH:
             raise _Exit
         self.depth += 1

@@ -9,10 +9,14 @@ from ..diagnostics import Span
 
 
 class ShellWord(NamedTuple):
-    """One word; ``text`` is ``None`` when only a running shell knows it."""
+    """One word; ``text`` is ``None`` when only a running shell knows it.
+
+    ``several`` says that such a word, without quotes, may be none or more than one.
+    """
 
     text: str | None
     span: Span
+    several: bool = False
 
 
 class SimpleCommand(NamedTuple):

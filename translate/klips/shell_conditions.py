@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +42,28 @@ def is_condition_of(clause: Node, child: Node) -> bool:
 
 def decide_test(words: Words, node: Node) -> bool | None:
     """``[ ... ]`` or ``[[ ... ]]``, its words evaluated; ``None`` where nobody can tell."""
+    text = _octets(node)
+    if b"!" in text and (b" -a " in text or b" -o " in text):
+        return None  # the grammar binds them otherwise than test(1)
+    if text.startswith(b"[[") and _has_pattern(node):
+        return None
     return _expression(words, node.named_children[0]) if node.named_child_count == 1 else None
+
+
+def _has_pattern(node: Node) -> bool:
+    """Whether ``[[ x = a* ]]`` asks for a pattern, not for a text."""
+    waiting = [node]
+    while waiting:
+        child = waiting.pop()
+        waiting.extend(child.named_children)
+        if child.type != "binary_expression" or len(child.named_children) < 2:
+            continue
+        sign = child.children[1].text
+        right = child.named_children[-1]
+        plain = right.type in ("string", "raw_string")
+        if sign in (b"=", b"==", b"!=") and not plain and re.search(rb"[*?[$\\]", _octets(right)):
+            return True
+    return False
 
 
 def _expression(words: Words, node: Node) -> bool | None:
@@ -60,9 +82,21 @@ def _expression(words: Words, node: Node) -> bool | None:
             if left is None or right is None:
                 return None
             return (left and right) if operator in ("&&", "-a") else (left or right)
+        if any(c.type == "binary_expression" for c in operands):
+            return None  # the grammar binds `-z a && b = c` as (-z a && b) = c
+        if operands[0].type == "unary_expression" and _octets(operands[0]).startswith(b"!"):
+            # The grammar binds `! a = b` otherwise than test(1).
+            words_of = (words.joined(c) for c in (operands[0].named_children[-1], operands[1]))
+            left_word, right_word = words_of
+            answer = decide([left_word, operator or _sign(node), right_word])
+            return None if answer is None else not answer
         left_word, right_word = (words.joined(c) for c in operands)
         return decide([left_word, operator or _sign(node), right_word])
     return decide([words.joined(node)])
+
+
+def _octets(node: Node) -> bytes:
+    return node.text or b""
 
 
 def _sign(node: Node) -> str:

@@ -52,7 +52,7 @@ class HereDocument(NamedTuple):
     line: int
 
 
-_HERE: Final = re.compile(r"<<(-?)[ \t]*(\\?)(['\"]?)([A-Za-z_]\w*)\3(?=[^'\"]*\|)")
+_HERE: Final = re.compile(r"<<(-?)[ \t]*(\\?)(['\"]?)([A-Za-z_]\w*)\3(?=[^'\"]*[|;&])")
 
 
 def without_here_documents(text: str) -> tuple[str, dict[str, HereDocument]]:

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from .shell_arithmetic import run
-from .shell_commands import Script, ShellError
+from .shell_commands import Script, ShellError, ShellWord
 from .shell_scopes import Scopes
 from .shell_words import IFS, separators
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tree_sitter import Node
 
@@ -44,6 +44,8 @@ class Loops(Scopes):
         self._outer = 0
         """How many loops around this one may be left with it."""
         self._loops = 0
+        self._beyond = 0
+        """Loops around the shell that runs, which another one plays."""
         self._turns = 0
 
     @abstractmethod
@@ -66,6 +68,11 @@ class Loops(Scopes):
         """Carry out ``break`` or ``continue``."""
         if not self._loops:
             return
+        if self._loops == self._beyond:
+            # bash goes on there; the others leave the shell that has no loop of its own.
+            self.left = self.left or _DOUBTFUL_TURN
+            self._stays_left = True
+            return
         if self.in_doubt:
             self.left = self.left or _DOUBTFUL_TURN
             known = levels.isdecimal() and len(levels) < 3
@@ -81,11 +88,10 @@ class Loops(Scopes):
         if variable is None or body is None or variable.text is None:
             return
         name = variable.text.decode("utf-8", "replace")
-        values: list[str | None] = []
         for child in node.children_by_field_name("value"):
             self.inside(child)
-            fields = self._split(self._fields(child))
-            values.extend(text for text, _ in self._braced([child], fields))
+        words = self.words_of(node.children_by_field_name("value"))
+        values = [word.text for word in words]
         if not node.children_by_field_name("value"):
             values = list(self.positional) if self.positional_known else [None]
         if any(value is None for value in values):
@@ -96,7 +102,10 @@ class Loops(Scopes):
             for value in values:
                 self.variables[name] = value
                 if not self._turn(body):
-                    return
+                    break
+            if self.in_doubt:
+                # The loop may have been left before.
+                self.variables[name] = None
 
     def while_loop(self, node: Node) -> None:
         """``while`` and ``until``."""
@@ -161,6 +170,28 @@ class Loops(Scopes):
         self.script.errors.append(ShellError(self.span(node), text))
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """In a shell of its own, whose ``break`` leaves no loop around it."""
+        held = self.left, self._stays_left, self._outer, self._beyond
+        self._beyond = self._loops
+        try:
+            with super().alone():
+                yield
+        finally:
+            self.left, self._stays_left, self._outer, self._beyond = held
+
+    @contextmanager
+    def called(self, arguments: Sequence[ShellWord]) -> Iterator[None]:
+        """In a function, whose ``break`` leaves no loop around its call."""
+        held = self._loops, self._beyond
+        self._loops = self._beyond = 0
+        try:
+            with super().called(arguments):
+                yield
+        finally:
+            self._loops, self._beyond = held
+
+    @contextmanager
     def _loop(self) -> Iterator[None]:
         held = self.left, self._stays_left, self._outer
         self._loops += 1
@@ -196,17 +227,19 @@ class Loops(Scopes):
         text = self.input[0]
         if text is None or condition.type != "command" or "\\" in text:
             return False
-        names = self.names_of_read([word for word, _ in self.fields_of_command(condition)])
-        apart = self.separators_of(condition)
-        if not names or apart is None:
+        names = self.names_of_read([word.text for word in self.fields_of_command(condition)])
+        if not names:
             return False
         with self._loop():
             for line in text.splitlines():
-                self.set_words(names, line, apart)
+                # The body may set another IFS.
+                self.set_words(names, line, self.separators_of(condition))
                 if not self._turn(body):
-                    return True
-        for name in names:
-            self.variables[name] = ""
+                    break
+            else:
+                self.variables |= dict.fromkeys(names, "")
+            if self.in_doubt:
+                self.variables |= dict.fromkeys(names)
         return True
 
     @staticmethod
@@ -226,8 +259,11 @@ class Loops(Scopes):
                 ifs = "" if value is None else self.joined(value)
         return separators(ifs)
 
-    def set_words(self, names: list[str], line: str, apart: re.Pattern[str]) -> None:
+    def set_words(self, names: list[str], line: str, apart: re.Pattern[str] | None) -> None:
         """Give the words of a line to variables; the last one takes the rest."""
+        if apart is None:
+            self.variables |= dict.fromkeys(names)
+            return
         # Blanks at the ends go where IFS has them.
         rest = line.strip(IFS) if apart.fullmatch(" ") else line
         for name in names[:-1]:

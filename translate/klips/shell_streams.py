@@ -29,6 +29,10 @@ class Streams(Loops):
     def statement(self, node: Node) -> None:
         """Walk one statement."""
 
+    @abstractmethod
+    def subshell(self, node: Node) -> None:
+        """Walk what a shell of its own runs."""
+
     def redirected(self, node: Node) -> None:
         """Walk a statement with what it reads."""
         body = node.child_by_field_name("body")
@@ -90,7 +94,7 @@ class Streams(Loops):
         """What its later parts read is what the earlier ones print."""
         held, self.input = self.input, (None, 0) if self.input[0] is None else self.input
         for child in node.named_children:
-            self.statement(child)
+            self.subshell(child)
             self.input = self._handed_on(child)
             if self.input[0] is None and child is not node.named_children[-1]:
                 self.piped = self._written_out(node)
