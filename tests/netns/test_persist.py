@@ -98,7 +98,8 @@ def test_systemd_reads_the_unit(host: Host) -> None:
 def test_the_unit_of_a_namespace_leaves_that_of_the_host(host: Host) -> None:
     """At the next boot the host would send in clear."""
     folder = unit_folder(host)
-    ours = install_unit("of the host", unit_name(None), folder)
+    ours = folder / unit_name(None)
+    install_unit("of the host", ours)
     persist(host)
     assert ours.read_text(encoding="utf-8") == "of the host"
     assert host.run("restore", "--remove", "--unit-folder", str(folder))[0] == 0

@@ -35,7 +35,8 @@ def test_the_unit_of_the_host_is_none_of_it(
     """It would install what was saved for the host, and nothing of this."""
     table = tmp_path / "table"
     table.write_text(row("10.0.0.0/8", "10.1.0.0/16", "%drop"), encoding="ascii")
-    unit = install_unit("of the host", unit_name(None), tmp_path / "units")
+    unit = tmp_path / "units" / unit_name(None)
+    install_unit("of the host", unit)
     words = ["--state-folder", str(tmp_path / "state"), "--unit-folder", str(unit.parent)]
     assert main(["apply", "-q", "--yes", "--persist", *words, str(table)]) == EXIT_FAILED
     assert "has no name" in capsys.readouterr().err

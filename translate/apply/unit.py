@@ -26,15 +26,15 @@ def unit_name(netns: str | None) -> str:
     return f"eroute-translate-netns-{escaped}.service"
 
 
-def install_unit(text: str, name: str, folder: Path = UNIT_FOLDER) -> Path:
+def install_unit(text: str, path: Path) -> None:
     """Write the unit and enable it; raises :class:`UnitError`.
 
     Enabling is the link that ``systemctl enable`` would make, so that it also works where systemd
     does not run (an image that is being built).
     """
-    path = folder / name
-    beside = folder / f".{name}.new"
-    link = folder / WANTED_BY / name
+    folder = path.parent
+    beside = path.with_name(f".{path.name}.new")
+    link = folder / WANTED_BY / path.name
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, encoding="utf-8")
@@ -48,20 +48,18 @@ def install_unit(text: str, name: str, folder: Path = UNIT_FOLDER) -> Path:
     except OSError as error:
         raise UnitError(f"cannot write {path}: {error.strerror}") from None
     _reload(folder)
-    return path
 
 
-def remove_unit(name: str, folder: Path = UNIT_FOLDER) -> bool:
+def remove_unit(path: Path) -> bool:
     """Disable and remove the unit; tell whether it was there.  Raises :class:`UnitError`."""
-    path = folder / name
     there = path.exists()
     try:
-        (folder / WANTED_BY / name).unlink(missing_ok=True)
+        (path.parent / WANTED_BY / path.name).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
         raise UnitError(f"cannot remove {path}: {error.strerror}") from None
     if there:
-        _reload(folder)
+        _reload(path.parent)
     return there
 
 

@@ -48,7 +48,7 @@ from . import (
     EXIT_WOULD_CHANGE,
 )
 from .mapping_options import mapping_options
-from .persist import unit_of, write_unit
+from .persist import unit_to_write, write_unit
 from .plan_text import WholePlan, others_that_pass, print_plan, uncovered_lines
 from .progress import Progress, busy
 from .run import exit_code
@@ -191,11 +191,8 @@ def apply_verb(arguments: argparse.Namespace) -> int:
     if translation is None:
         return code
     journal = journal_of(arguments)
-    if arguments.persist and unit_of(arguments) is None:
-        raise UnitError(
-            "this network namespace has no name, so that no boot can install anything in it: give"
-            " it one (ip netns attach), or leave --persist out; nothing was done"
-        )
+    if arguments.persist:
+        unit_to_write(arguments)
     kernel = kernel_of(arguments)
     with journal.locked():
         pending = pending_of(journal)

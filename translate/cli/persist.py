@@ -11,7 +11,7 @@ from ..apply.journal import Journal
 from ..apply.restore import Restored, restore, restore_damaged
 from ..apply.stored import JournalError
 from ..apply.target import survives_boot
-from ..apply.unit import install_unit, remove_unit, unit_name
+from ..apply.unit import UnitError, install_unit, remove_unit, unit_name
 from ..render import render_unit
 from . import EXIT_DONE, EXIT_FAILED, EXIT_NOTHING
 from .progress import Progress
@@ -26,6 +26,17 @@ def unit_of(arguments: argparse.Namespace) -> Path | None:
     return Path(arguments.unit_folder) / unit_name(arguments.netns)
 
 
+def unit_to_write(arguments: argparse.Namespace) -> Path:
+    """The same for ``--persist``; raises :class:`UnitError` where there can be none."""
+    unit = unit_of(arguments)
+    if unit is None:
+        raise UnitError(
+            "this network namespace has no name, so that no boot can install anything in it: give"
+            " it one (ip netns attach), or leave --persist out; nothing was done"
+        )
+    return unit
+
+
 def write_unit(arguments: argparse.Namespace, *, confirmed: bool) -> None:
     """Have the next boot restore what was saved, or will be once confirmed: :class:`UnitError`."""
     program = Path(sys.argv[0]).resolve()
@@ -36,8 +47,8 @@ def write_unit(arguments: argparse.Namespace, *, confirmed: bool) -> None:
     command += ["restore", "--state-folder", folder]
     if arguments.netns:
         command += ["--netns", arguments.netns]
-    text = render_unit(command, folder, same_target(arguments))
-    path = install_unit(text, unit_name(arguments.netns), Path(arguments.unit_folder))
+    path = unit_to_write(arguments)
+    install_unit(render_unit(command, folder, same_target(arguments)), path)
     once = "" if confirmed else "once you have confirmed, "
     with told_or_not():
         print(f"{once}the next boot installs them before the network is up ({path})")
@@ -48,7 +59,7 @@ def restore_verb(arguments: argparse.Namespace) -> int:
     journal = journal_of(arguments)
     if arguments.remove:
         unit = unit_of(arguments)
-        there = unit is not None and remove_unit(unit.name, unit.parent)
+        there = unit is not None and remove_unit(unit)
         with journal.locked(wait=True):
             journal.forget_saved()
         print("the next boot installs nothing" + ("" if there else "; there was no unit to remove"))
