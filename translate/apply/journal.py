@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from ..xfrm.decode import decode_policies
 from ..xfrm.model import Policy, PolicyKey, State, StateKey
+from ..xfrm.sieve import Sieve
 from .firewall import same_rules
 from .plan import Change, Verb
 from .states import StateChange
@@ -77,15 +78,6 @@ class Saved(NamedTuple):
     policies: Sequence[Policy]
     states: Sequence[State]
     firewall: str
-
-    def same(self, other: Saved) -> bool:
-        """Whether both install the same, in whatever order and from whatever file."""
-        return (
-            set(self.policies) == set(other.policies)
-            and {state.key: state for state in self.states}
-            == {state.key: state for state in other.states}
-            and same_rules(self.firewall, other.firewall)
-        )
 
 
 class Journal:
@@ -301,6 +293,33 @@ class Journal:
                 tuple(_decoded(pieces)),
                 tuple(self._states_in(self._saved, document)),
                 str(document["firewall"]),
+            )
+        except (KeyError, ValueError) as error:
+            raise damaged(self._saved, repr(error)) from None
+
+    def has_saved(self, policies: Sieve, saved: Saved) -> bool | None:
+        """Whether the next boot installs just that, in whatever order; ``None`` for nothing at all.
+
+        ``policies`` are those of ``saved``.  The file is read in pieces: it may be large, and this
+        is asked when as much is in memory already.
+        """
+        self.settle()
+        loaded = load(self._saved)
+        if loaded is None:
+            return None
+        document, pieces = loaded
+        found = 0
+        try:
+            for piece in pieces:
+                marks, others = policies.sift([piece])
+                if others:
+                    return False
+                found += marks.count(1)
+            states = {state.key: state for state in self._states_in(self._saved, document)}
+            return (
+                found == len(policies)
+                and states == {state.key: state for state in saved.states}
+                and same_rules(str(document["firewall"]), saved.firewall)
             )
         except (KeyError, ValueError) as error:
             raise damaged(self._saved, repr(error)) from None

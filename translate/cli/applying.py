@@ -319,22 +319,23 @@ def _carry_out(
                 f"{passing} policies of others let pass in clear, and win over ours where both"
                 " match: `plan` names them"
             )
-        if not arguments.persist and (told := _of_next_boot(journal, saved)):
+        policies = plan.policies.wanted or Sieve(saved.policies)
+        if not arguments.persist and (told := _of_next_boot(journal, policies, saved)):
             print(told)
     if arguments.persist:
         return _unit_written(arguments, confirmed=not result.deadline)
     return EXIT_DONE
 
 
-def _of_next_boot(journal: Journal, saved: Saved) -> str:
+def _of_next_boot(journal: Journal, policies: Sieve, saved: Saved) -> str:
     """What to say when the next boot will not install what is in place; else empty."""
     try:
-        before = journal.read_saved()
+        differs = journal.has_saved(policies, saved) is False
     except JournalError as error:
         return f"the next boot cannot install what was saved before: {error}, or say --persist"
-    if before is None or before.same(saved):
-        return ""
-    return "the next boot installs what was saved before, not these: --persist saves them"
+    if differs:
+        return "the next boot installs what was saved before, not these: --persist saves them"
+    return ""
 
 
 def _unit_written(arguments: argparse.Namespace, *, confirmed: bool) -> int:
