@@ -57,12 +57,13 @@ def measure_memory(folder: Path) -> None:
     moved.write_text(table(EROUTES, "198.51.100"), encoding="ascii")
     name = f"et-memory-{os.getpid()}"
     target = ["--netns", name, "--state-folder", str(folder / "state")]
+    units = ["--unit-folder", str(folder / "units")]
     verbs = (
         ("convert", ["convert", "--output", str(folder / "out")]),
         ("plan, all to add", ["plan", *target]),
-        ("apply", ["apply", "--yes", *target]),
+        ("apply --persist", ["apply", "--yes", "--persist", *units, *target]),
         ("plan, all in place", ["plan", *target]),
-        ("status", ["status", *target]),
+        ("status", ["status", *units, *target]),
         ("apply, all to replace (no limit)", ["apply", "--yes", *target]),
     )
     print(f"peak of memory in MiB, {EROUTES} eroutes in three directions (limit {LIMIT})")

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..apply.firewall import TABLE, Firewall
-from ..apply.journal import Journal, Phase
+from ..apply.journal import Journal, Phase, Record
 from ..apply.kernel import ApplyError
 from ..apply.plan import plan_of_dump
 from ..apply.states import same_state
@@ -99,6 +99,18 @@ def _status(arguments: argparse.Namespace) -> int:
     record = journal.read()
     if record is not None and of_earlier_boot(record, journal):
         record = None
+    if record is not None:
+        print(pending_text(record, arguments))
+    amiss = _tell_what_is_ours(arguments, journal, kernel, record)
+    if record is None:  # when that is done: each takes much for a large table
+        _tell_next_boot(arguments, journal, kernel)
+    return EXIT_STALE if amiss or record is not None else EXIT_DONE
+
+
+def _tell_what_is_ours(
+    arguments: argparse.Namespace, journal: Journal, kernel: Channel, record: Record | None
+) -> bool:
+    """What is in place and ours, and what is around it; whether something of it is amiss."""
     owned, owned_states = journal.owned_policies(), journal.read_owned_states()
     rules = journal.read_owned_rules()
     if record is not None and record.phase is Phase.UNCONFIRMED:
@@ -112,8 +124,6 @@ def _status(arguments: argparse.Namespace) -> int:
         for key, state in owned_states.items()
         if key not in live_states or not same_state(live_states[key], state)
     ]
-    if record is not None:
-        print(pending_text(record, arguments))
     print(f"{len(ours)} policies are ours, {plan.others} of others or changed")
     if owned_states:
         print(f"{len(owned_states)} states are ours")
@@ -128,10 +138,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"? table {TABLE} of nftables  (ours, but removed by somebody else)")
     for line in describe(look_around(arguments.netns, plan.sockets)):
         print(f"* {line}")
-    if record is None:
-        _tell_next_boot(arguments, journal, kernel)
-    amiss = lost_policies or lost or table_lost or record is not None
-    return EXIT_STALE if amiss else EXIT_DONE
+    return bool(lost_policies or lost or table_lost)
 
 
 def _tell_next_boot(arguments: argparse.Namespace, journal: Journal, kernel: Channel) -> None:
